@@ -1,0 +1,41 @@
+/**
+ * Every error that lorakeet throws on purpose, in one place.
+ *
+ * Codes are stable and part of the public API; messages name the argument, its value and what was expected, and may be
+ * reworded. docs/errors.md lists the codes, and a test holds that list against this one.
+ */
+export const ERROR_CODES = {
+  ERR_INVALID_CONFIG: 'An option has the wrong type or lies outside its documented range.',
+  ERR_INVALID_ARGUMENT: 'An argument has the wrong type or shape.',
+  ERR_LENGTH_MISMATCH: 'An array does not have the length that the other arguments require (a detached array has length 0).',
+  ERR_NOT_FINITE: 'A number is NaN or infinite where a finite one is required.',
+  ERR_OUT_OF_RANGE: 'A number lies outside its allowed range.',
+  ERR_SLOT_OUT_OF_RANGE: 'A slot index is not below the capacity of the pool.',
+  ERR_DUPLICATE_SLOT: 'The same slot stands twice in one update or consolidation.',
+  ERR_ROW_OFFSETS: 'rowOffsets does not start at 0, does not rise, or does not end at the number of rows.',
+  ERR_ITEM_OUT_OF_RANGE: 'A row id is not below the number of items in the bound table.',
+  ERR_NO_ITEMS: 'Rows were given as ids, but no item table is bound to the pool.',
+  ERR_POOL_CLOSED: 'The pool has been closed.',
+  ERR_POOL_FULL: 'The pool has no free slot left for another user.',
+  ERR_OUT_OF_MEMORY: 'The backend could not allocate memory; nothing was changed.',
+  ERR_BACKEND_UNAVAILABLE: 'The backend asked for by name cannot be used here; the message carries the reason.',
+  ERR_BACKEND_FAILURE: 'The backend reported an unexpected failure.',
+  ERR_ADAPTER_CORRUPT: 'The bytes are not a well-formed adapter: wrong magic, length, checksum or content.',
+  ERR_ADAPTER_VERSION: 'The bytes were written by a newer format version than this library reads.',
+  ERR_ADAPTER_MISMATCH: 'An adapter does not have the rank or dimension that the engine is configured for.',
+  ERR_USER_MISMATCH: 'Feedback of one user was given for the adapter of another.',
+  ERR_UNKNOWN_USER: 'The pool holds no adapter for that user.',
+} as const satisfies Record<`ERR_${string}`, string>;
+
+export type LorakeetErrorCode = keyof typeof ERROR_CODES;
+
+/** The one error class of the package. `code` is stable; `cause` carries the underlying error where there is one. */
+export class LorakeetError extends Error {
+  readonly code: LorakeetErrorCode;
+
+  constructor(code: LorakeetErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'LorakeetError';
+    this.code = code;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The public data types of the personalization engine. Names are those of the documents that users already code against
+ * (matrixA, gradientClipThreshold, …); this folder maps them to the field's terms (loraA, maxGradNorm, …) in one place.
+ */
+import type { BackendName } from '../kernels/contract.js';
+import type { Logger } from '../logger.js';
+
+export interface AdapterMetadata {
+  /** Feedback rows learned so far. */
+  totalSamples: number;
+  /** Bias-corrected moving average of the batch loss (decay 0.9); 0 before the first update. */
+  avgLoss: number;
+  /** Learning rate of the last update; the engine's before the first. */
+  learningRate: number;
+  /** Time of the last update; of creation before the first. */
+  lastTrainedAt: Date;
+  /** Loss on the last batch before and after its step; absent before the first update. */
+  lastBatch?: { lossBefore: number; lossAfter: number };
+  performance: {
+    /** Moving average of the engine's forward time per vector, in ms; kept by the engine, 0 until measured. */
+    avgInferenceMs: number;
+    /** Exact length of the serialized adapter in bytes. */
+    sizeBytes: number;
+  };
+}
+
+/** One user's adapter: y = x + (scalingFactor/rank)·B·(A·x). Treat as immutable: updates return a new object. */
+export interface UserLoRAAdapter {
+  userId: string;
+  rank: number;
+  /** A, row-major [rank × embeddingDim] */
+  matrixA: Float32Array;
+  /** B, row-major [embeddingDim × rank] */
+  matrixB: Float32Array;
+  /** alpha: the effective multiplier is scalingFactor / rank */
+  scalingFactor: number;
+  embeddingDim: number;
+  /** Starts at 1, +1 per update. */
+  version: number;
+  createdAt: Date;
+  updatedAt: Date;
+  /** Fisher importance, A's entries then B's; undefined when EWC is off. Zero until the first consolidation. */
+  fisherInformation?: Float32Array;
+  /** θ*: the weights that EWC holds on to, A's entries then B's; there whenever fisherInformation is. */
+  anchorWeights?: Float32Array;
+  /** State of the optimizer, so that learning goes on after a reload as if there had been none. */
+  optimizerState: { step: number; moment1?: Float32Array; moment2?: Float32Array };
+  metadata: AdapterMetadata;
+}
+
+/** What a user did with a piece of content. Times in seconds, rates in 0–1. */
+export interface WatchEvent {
+  userId: string;
+  contentId: number;
+  mediaType: string;
+  platformId: string;
+  duration: number;
+  totalDuration: number;
+  completionRate: number;
+  rating?: number;
+  isRewatch: boolean;
+  context: { dayOfWeek: number; hourOfDay: number; device?: string; isGroupWatch: boolean; groupId?: string };
+  timestamp: Date;
+}
+
+export interface AdapterFeedback {
+  /** [embeddingDim] */
+  contentEmbedding: Float32Array;
+  /** [embeddingDim]; without it the target is reward · contentEmbedding */
+  targetEmbedding?: Float32Array;
+  /** 0 … 1 */
+  reward: number;
+  watchEvent?: WatchEvent;
+  timestamp: Date;
+}
+
+/** 'sgd' or 'adamw' with the field's usual settings as defaults, or one with settings. */
+export type OptimizerOption =
+  | 'sgd'
+  | 'adamw'
+  | { kind: 'sgd'; weightDecay?: number }
+  | { kind: 'adamw'; beta1?: number; beta2?: number; epsilon?: number; weightDecay?: number };
+
+export interface LoRAConfig {
+  /** 1 … 256, at most embeddingDim; default 4 */
+  rank?: number;
+  /** 1 … 8192; default 64 */
+  embeddingDim?: number;
+  /** alpha; the multiplier is scalingFactor / rank; default 1 */
+  scalingFactor?: number;
+  /** > 0; default 0.001 */
+  learningRate?: number;
+  /** default true */
+  useEWC?: boolean;
+  /** λ ≥ 0; default 0.5 */
+  ewcLambda?: number;
+  /** Bound of the gradient's global norm, > 0; default 1 */
+  gradientClipThreshold?: number;
+  /** Makes initialisation reproducible; an integer from 0 to 2³²−1; default 0 */
+  seed?: number;
+  /** default 'adamw' */
+  optimizer?: OptimizerOption;
+  /** default 'auto': the fastest that works here */
+  backend?: BackendName | 'auto';
+  /** Threads per kernel call; default: the cores this process may use */
+  threads?: number;
+  /** default: one-line messages on the console */
+  logger?: Logger;
+}
+
+export interface AdapterPoolOptions extends LoRAConfig {
+  /** Most users held at once; memory is taken as users come; default 100 000 */
+  capacity?: number;
+  /** Item table [items × embeddingDim]: feedback and personalize can then name content by its row number. */
+  items?: Float32Array;
+}
+
+/** One user's feedback in the pool: like AdapterFeedback, with content by vector or by item number. */
+export interface PoolFeedback {
+  userId: string;
+  /** Row in the item table; or give contentEmbedding. */
+  item?: number;
+  contentEmbedding?: Float32Array;
+  /** [embeddingDim]; without it the target is reward · content */
+  targetEmbedding?: Float32Array;
+  /** 0 … 1; required when there is no targetEmbedding */
+  reward?: number;
+  /** Weight of the row in its user's loss, ≥ 0; default 1 */
+  weight?: number;
+}
+
+/** The same as columns, the fast form for services: row i belongs to userIds[i]. */
+export interface FeedbackBatch {
+  userIds: readonly string[];
+  /** [n × embeddingDim], or item numbers [n] */
+  content: Float32Array | Uint32Array;
+  /** [n × embeddingDim], or item numbers [n] */
+  target: Float32Array | Uint32Array;
+  /** [n] ≥ 0; default 1 */
+  weight?: Float32Array;
+}
+
+/** What one learn() did: one optimizer step for every user in the batch. */
+export interface LearnReport {
+  /** Users that took a step. */
+  updates: number;
+  /** Feedback rows in the batch. */
+  rows: number;
+  /** Users whose adapter was created by this batch. */
+  created: number;
+  /** Users whose gradient was clipped. */
+  clipped: number;
+  /** Users left unchanged because their loss or gradient was not finite. */
+  rejected: string[];
+  /** Mean over the users that took a step of their loss before it. */
+  meanLoss: number;
+}
