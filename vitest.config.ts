@@ -1,0 +1,18 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  resolve: {
+    // the examples import the package by its name; in tests that is the source, not a build
+    alias: [
+      { find: /^lorakeet$/, replacement: fileURLToPath(new URL('./src/index.ts', import.meta.url)) },
+      { find: /^lorakeet\/testing$/, replacement: fileURLToPath(new URL('./src/testing/index.ts', import.meta.url)) },
+    ],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
