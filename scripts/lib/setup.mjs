@@ -39,7 +39,7 @@ function installDependencies() {
     const [command, args] = npmCommand(['ci', '--include=dev']);
     const log = join(scratch, 'npm-ci.log');
     const status = run(command, args, { log });
-    if (status !== 0) reportFailure('npm ci', log);
+    if (status !== 0) reportFailure('npm ci', log, (lines) => lines.slice(0, 12));
     return status === 0;
   });
 }
@@ -136,7 +136,7 @@ function buildNative({ retry = false } = {}) {
   // an addon of older sources must not be loaded in place of the one that failed
   const stale = addonFile();
   if (stale) rmSync(stale, { force: true });
-  reportFailure('the native build', nativeLog);
+  reportFailure('the native build', nativeLog, (lines) => lines.slice(-15));
   if (isRequired('cpu')) return false;
   console.error('setup: running on the JavaScript backend');
   return true;
@@ -186,8 +186,9 @@ function timed(what, work) {
   return ok;
 }
 
-function reportFailure(what, log) {
-  const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
-  console.error(`setup: ${what} failed; the last lines of ${relative(root, log)}:`);
-  console.error(lines.slice(-15).map((line) => `  ${line}`).join('\n'));
+/** `telling` picks the lines that say what went wrong: npm's first ones, a compiler's last ones. */
+function reportFailure(what, log, telling) {
+  const lines = readFileSync(log, 'utf8').split('\n').filter((line) => line.trim() !== '');
+  console.error(`setup: ${what} failed (all of it: ${relative(root, log)})`);
+  console.error(telling(lines).map((line) => `  ${line}`).join('\n'));
 }
