@@ -45,7 +45,7 @@ export interface EwcConfig {
 
 export const MAX_RANK = 256;
 export const MAX_FEATURES = 8192;
-export const MAX_CAPACITY = 2 ** 31;
+export const MAX_CAPACITY = 2 ** 31 - 1;
 export const MAX_THREADS = 256;
 
 /** Shape and hyperparameters of a pool. All fields are required here; defaults belong to the facades. */
