@@ -26,9 +26,9 @@ export function setup() {
 function isReady() {
   if (!dependenciesMatchLock() || !staleProjects().every((stale) => stale === null)) return false;
   const native = nativeState();
-  if (native.kind === 'stale') return false;
+  if (native.kind === 'stale' || (native.kind !== 'built' && isRequired('cpu'))) return false;
   if (native.notice) console.log(native.notice);
-  return native.kind === 'built' || !isRequired('cpu');
+  return true;
 }
 
 // ---- dependencies
@@ -125,7 +125,7 @@ function buildNative({ retry = false } = {}) {
   const build = state.kind === 'stale' || (retry && state.kind === 'failed');
   if (!build) {
     if (state.notice) console.log(state.notice);
-    return state.kind === 'built' || !isRequired('cpu');
+    return state.kind === 'built' || !cpuIsRequired();
   }
   const built = timed('building the native addon (cmake-js)', () => {
     const status = run(process.execPath, [packageBin('cmake-js'), 'compile', ...cmakeOptions()], { log: nativeLog });
@@ -137,8 +137,14 @@ function buildNative({ retry = false } = {}) {
   const stale = addonFile();
   if (stale) rmSync(stale, { force: true });
   reportFailure('the native build', nativeLog, (lines) => lines.slice(-15));
-  if (isRequired('cpu')) return false;
+  if (cpuIsRequired()) return false;
   console.error('setup: running on the JavaScript backend');
+  return true;
+}
+
+function cpuIsRequired() {
+  if (!isRequired('cpu')) return false;
+  console.error('setup: LORAKEET_REQUIRE lists cpu, so it ends here');
   return true;
 }
 
