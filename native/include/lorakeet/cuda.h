@@ -1,0 +1,30 @@
+/*
+ * The one function that liblorakeet_cuda exports. The module links the CUDA runtime statically, so it can be opened on
+ * a machine without driver or GPU and says there why it is of no use.
+ */
+#ifndef LORAKEET_CUDA_H
+#define LORAKEET_CUDA_H
+
+#include <stddef.h>
+
+#include "lorakeet/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* By this name loaders look the function up. */
+#define LORAKEET_CUDA_ENTRY "lorakeet_cuda_kernels"
+
+/*
+ * The table of the first GPU that the driver shows (CUDA_VISIBLE_DEVICES chooses), valid as long as the module is open.
+ * Null when there is none that can run these kernels; `reason` [reason_size bytes] then holds a sentence that says why.
+ */
+typedef const lorakeet_kernels* (*lorakeet_cuda_kernels_function)(char* reason, size_t reason_size);
+
+const lorakeet_kernels* lorakeet_cuda_kernels(char* reason, size_t reason_size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
