@@ -2,14 +2,7 @@
 import { fail, requireInteger } from '../checks.js';
 import type { SlabSection } from '../kernels/layout.js';
 import { type AdapterShape, parameterCountOf, requireAdapterShape } from './config.js';
-import {
-  allocateEnvelope,
-  CHECKSUM_BYTES,
-  type EnvelopeKind,
-  openEnvelope,
-  sealEnvelope,
-  viewOf,
-} from './envelope.js';
+import { allocateEnvelope, CHECKSUM_BYTES, type EnvelopeKind, openEnvelope, sealEnvelope, viewOf } from './envelope.js';
 import { decodeMeta, encodeMeta, type JsonObject } from './meta.js';
 import {
   type AdapterState,
@@ -20,7 +13,16 @@ import {
 } from './state.js';
 
 /** The fixed part of the header, by byte offset; the section table follows it. */
-const OFFSET = { headerLength: 12, rank: 16, inFeatures: 20, outFeatures: 24, flags: 28, alpha: 32, step: 40, sections: 44 };
+const OFFSET = {
+  headerLength: 12,
+  rank: 16,
+  inFeatures: 20,
+  outFeatures: 24,
+  flags: 28,
+  alpha: 32,
+  step: 40,
+  sections: 44,
+};
 const FIXED_HEADER_BYTES = 48;
 const TABLE_ENTRY_BYTES = 8;
 const FLAG_RS_LORA = 1;

@@ -67,7 +67,22 @@ describe('round trip', () => {
   });
 
   it('keeps the bits of zeros, denormals and the largest numbers', () => {
-    const weights = Float32Array.of(0, -0, 2 ** -149, -(2 ** -149), 2 ** -126, 3.4028234663852886e38, -1, 1, 2, 3, 4, 5, 6, 7);
+    const weights = Float32Array.of(
+      0,
+      -0,
+      2 ** -149,
+      -(2 ** -149),
+      2 ** -126,
+      3.4028234663852886e38,
+      -1,
+      1,
+      2,
+      3,
+      4,
+      5,
+      6,
+      7,
+    );
     const state = sampleWithout('fisher', 'anchor', 'moment1', 'moment2');
     const decoded = decodeAdapter(encodeAdapter({ ...state, weights }));
     expect(new Uint32Array(decoded.weights.buffer)).toEqual(new Uint32Array(weights.buffer));
@@ -75,7 +90,13 @@ describe('round trip', () => {
 
   it('keeps any text and any JSON, and leaves out undefined fields', () => {
     const text = 'a\u0000"\\\u2028☃😀\ud800\ufeff';
-    const meta: JsonObject = { [text]: text, '': [], 7: { x: [[]] }, n: [1e-7, 1e21, -0.1, 5e-324, 2 ** 53], gone: undefined };
+    const meta: JsonObject = {
+      [text]: text,
+      '': [],
+      7: { x: [[]] },
+      n: [1e-7, 1e21, -0.1, 5e-324, 2 ** 53],
+      gone: undefined,
+    };
     const decoded = decodeAdapter(encodeAdapter(sampleState({ meta })));
     const { gone, ...rest } = meta;
     expect(decoded.meta).toStrictEqual(rest);

@@ -47,7 +47,13 @@ export function bitsOf(state: AdapterState): unknown {
 export function withChecksum(bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes);
   const end = Math.max(0, copy.length - 32);
-  copy.set(createHash('sha256').update(copy.subarray(0, end)).digest().subarray(0, copy.length - end), end);
+  copy.set(
+    createHash('sha256')
+      .update(copy.subarray(0, end))
+      .digest()
+      .subarray(0, copy.length - end),
+    end,
+  );
   return copy;
 }
 

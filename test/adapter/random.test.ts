@@ -13,7 +13,10 @@ describe('Random', () => {
     ],
     [
       [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
-      [4294962679, 4294962679, 4292019319, 2943360, 1509943680, 246671744, 2681405836, 4051244843, 1053453815, 832600121],
+      [
+        4294962679, 4294962679, 4292019319, 2943360, 1509943680, 246671744, 2681405836, 4051244843, 1053453815,
+        832600121,
+      ],
     ],
   ])('gives the numbers of the reference program for %s', (state, expected) => {
     expect(words(new Random(state), expected.length)).toEqual(expected);

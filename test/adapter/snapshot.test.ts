@@ -14,11 +14,9 @@ describe('snapshots', () => {
     const [plain, full] = [golden.plain, golden.full].map((hex) => Buffer.from(hex, 'hex'));
     expect(Buffer.from(encodeSnapshot([plain, full, plain])).toString('hex')).toBe(golden.snapshot);
     expect(Buffer.from(encodeSnapshot([])).toString('hex')).toBe(golden.emptySnapshot);
-    expect(decodeSnapshot(Buffer.from(golden.snapshot, 'hex')).map((blob) => Buffer.from(blob).toString('hex'))).toEqual([
-      golden.plain,
-      golden.full,
-      golden.plain,
-    ]);
+    expect(
+      decodeSnapshot(Buffer.from(golden.snapshot, 'hex')).map((blob) => Buffer.from(blob).toString('hex')),
+    ).toEqual([golden.plain, golden.full, golden.plain]);
     expect(decodeSnapshot(Buffer.from(golden.emptySnapshot, 'hex'))).toEqual([]);
   });
 

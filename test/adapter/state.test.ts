@@ -5,8 +5,10 @@ import { bitsOf, codeOf, sampleState } from './helpers.js';
 
 const layoutFor = (state: AdapterState, ewc: boolean, moments: boolean) =>
   slabLayout({ ...state.shape, ewc, moments } as SlabShape);
-const without = (state: AdapterState, ...sections: (keyof AdapterState)[]) =>
-  ({ ...state, ...Object.fromEntries(sections.map((section) => [section, undefined])) });
+const without = (state: AdapterState, ...sections: (keyof AdapterState)[]) => ({
+  ...state,
+  ...Object.fromEntries(sections.map((section) => [section, undefined])),
+});
 
 describe('requireAdapterState', () => {
   it('accepts every allowed choice of sections', () => {
