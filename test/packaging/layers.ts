@@ -1,0 +1,33 @@
+/**
+ * Who may import whom: each part of src (a folder, or a file at the top) and the parts it may use. The one place that
+ * states it; ARCHITECTURE.md explains it, import-layers.test.ts enforces it. A new part needs a row here.
+ */
+const base = ['errors', 'checks', 'logger'];
+const core = [...base, 'kernels', 'adapter'];
+const onAdapters = ['merge', 'continual', 'versions'];
+const learners = ['personalization', 'llm'];
+
+export const LAYERS: Record<string, readonly string[]> = {
+  errors: [],
+  checks: ['errors'],
+  logger: [],
+  kernels: base,
+  adapter: [...base, 'kernels'],
+  merge: core,
+  continual: core,
+  versions: core,
+  reasoning: base,
+  personalization: [...core, ...onAdapters, 'reasoning'],
+  llm: [...core, ...onAdapters],
+  stores: [...base, 'versions'],
+  serving: [...core, 'versions'],
+  learning: [...core, ...onAdapters, ...learners],
+  service: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],
+  cli: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning', 'service'],
+  testing: [...core, 'versions', 'reasoning'],
+  index: [...core, ...onAdapters, ...learners],
+};
+
+/** The files that implement a backend: only select.ts names them; the conformance suite breaks the reference on purpose. */
+export const BACKEND_FILES = ['kernels/js.ts', 'kernels/native.ts'];
+export const MAY_NAME_A_BACKEND = ['kernels/select.ts', 'testing/'];
