@@ -21,7 +21,9 @@ const processors = [
     missing: () =>
       needs('qemu-aarch64') ??
       (existsSync(ARM64_LIBRARIES) ? null : `${ARM64_LIBRARIES} is missing (Debian: g++-aarch64-linux-gnu)`) ??
-      (existsSync(join(root, 'prebuilds', 'linux-arm64')) ? null : 'prebuilds/linux-arm64 is missing: npm run build:prebuilds'),
+      (existsSync(join(root, 'prebuilds', 'linux-arm64'))
+        ? null
+        : 'prebuilds/linux-arm64 is missing: npm run build:prebuilds'),
     command: () => ['qemu-aarch64', '-L', ARM64_LIBRARIES, arm64Node()],
     // build/Release holds this machine's own addon, which node-gyp-build would otherwise prefer
     env: { PREBUILDS_ONLY: '1' },

@@ -53,7 +53,8 @@ function checkContents({ files, size, unpackedSize }) {
   if (strays.length > 0) throw new Error(`the tarball contains ${strays.slice(0, 5).join(', ')}`);
   const kiB = (bytes) => `${(bytes / 1024).toFixed(0)} KiB`;
   console.log(`tarball: ${paths.length} files, ${kiB(size)} packed, ${kiB(unpackedSize)} unpacked`);
-  for (const file of files.filter(({ path }) => path.startsWith('prebuilds/'))) console.log(`  ${file.path}: ${kiB(file.size)}`);
+  for (const file of files.filter(({ path }) => path.startsWith('prebuilds/')))
+    console.log(`  ${file.path}: ${kiB(file.size)}`);
 }
 
 /** Run inside the installed package's folder: learns one step and prints which backend did it. */

@@ -33,7 +33,9 @@ function clangFormat() {
 function clangFormatMissing() {
   if (!findOnPath('clang-format')) return 'clang-format is not on PATH';
   const version = capture('clang-format', ['--version']).output.match(/version (\d+)/)?.[1];
-  return version === CLANG_FORMAT_MAJOR ? null : `clang-format ${version} found, ${CLANG_FORMAT_MAJOR} is the one that counts`;
+  return version === CLANG_FORMAT_MAJOR
+    ? null
+    : `clang-format ${version} found, ${CLANG_FORMAT_MAJOR} is the one that counts`;
 }
 
 function nativeFiles() {

@@ -7,7 +7,14 @@ import { join } from 'node:path';
 import { packageBin, root, run } from './lib/process.mjs';
 
 const arch = process.argv.find((argument) => argument.startsWith('--arch='))?.slice('--arch='.length);
-const options = ['--directory', root, '--out', join(process.cwd(), 'build'), '--parallel', String(availableParallelism())];
+const options = [
+  '--directory',
+  root,
+  '--out',
+  join(process.cwd(), 'build'),
+  '--parallel',
+  String(availableParallelism()),
+];
 if (arch) options.push('--arch', arch);
 if (process.env.LORAKEET_TOOLCHAIN) options.push(`--CDCMAKE_TOOLCHAIN_FILE=${process.env.LORAKEET_TOOLCHAIN}`);
 if (process.env.LORAKEET_CUDA) options.push(`--CDLORAKEET_CUDA=${process.env.LORAKEET_CUDA}`);

@@ -18,7 +18,15 @@ function vitest(pool, args) {
   const env = { ...process.env, LORAKEET_COVERAGE_FILE: coverageFile, LORAKEET_TEST_POOL: pool };
   return run(
     process.execPath,
-    [packageBin('vitest'), 'run', `--pool=${pool}`, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args],
+    [
+      packageBin('vitest'),
+      'run',
+      `--pool=${pool}`,
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...args,
+    ],
     { env },
   );
 }
@@ -26,7 +34,11 @@ function vitest(pool, args) {
 /** Prints what ran where and what did not; returns the required names that were not covered. */
 function summarize() {
   const entries = existsSync(coverageFile)
-    ? readFileSync(coverageFile, 'utf8').trim().split('\n').filter(Boolean).map((line) => JSON.parse(line))
+    ? readFileSync(coverageFile, 'utf8')
+        .trim()
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line))
     : [];
   const subjects = new Map();
   for (const { kind, name, reason, pool } of entries) {

@@ -102,7 +102,13 @@ function nativeState() {
     const instead = prebuiltFor() ? 'using the prebuilt addon' : 'running on the JavaScript backend';
     return { kind: 'none', notice: `no C++ compiler (not on PATH: ${missing.join(', ')}): ${instead}` };
   }
-  const hash = hashOf(NATIVE_SOURCES, process.platform, process.arch, process.env.CXX ?? '', process.env.LORAKEET_CUDA ?? '');
+  const hash = hashOf(
+    NATIVE_SOURCES,
+    process.platform,
+    process.arch,
+    process.env.CXX ?? '',
+    process.env.LORAKEET_CUDA ?? '',
+  );
   const stamp = readStamp('native');
   if (stamp?.hash === hash && !stamp.ok) {
     return {
@@ -113,7 +119,10 @@ function nativeState() {
   }
   if (stamp?.hash === hash && addonFile() !== null) return { kind: 'built', hash };
   if (missing.length > 0) {
-    return { kind: 'none', notice: `the native addon in build/ is older than its sources, and there is no C++ compiler (not on PATH: ${missing.join(', ')})` };
+    return {
+      kind: 'none',
+      notice: `the native addon in build/ is older than its sources, and there is no C++ compiler (not on PATH: ${missing.join(', ')})`,
+    };
   }
   return { kind: 'stale', hash };
 }
@@ -194,7 +203,13 @@ function timed(what, work) {
 
 /** `telling` picks the lines that say what went wrong: npm's first ones, a compiler's last ones. */
 function reportFailure(what, log, telling) {
-  const lines = readFileSync(log, 'utf8').split('\n').filter((line) => line.trim() !== '');
+  const lines = readFileSync(log, 'utf8')
+    .split('\n')
+    .filter((line) => line.trim() !== '');
   console.error(`setup: ${what} failed (all of it: ${relative(root, log)})`);
-  console.error(telling(lines).map((line) => `  ${line}`).join('\n'));
+  console.error(
+    telling(lines)
+      .map((line) => `  ${line}`)
+      .join('\n'),
+  );
 }

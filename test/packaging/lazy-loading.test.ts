@@ -30,7 +30,10 @@ function modulesLoadedBy(code: string): string[] {
     for (let message; (message = receiveMessageOnPort(port1)); ) urls.add(message.message);
     console.log(JSON.stringify([...urls]));
     process.exit(0);`;
-  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { cwd: root, encoding: 'utf8' });
+  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', program], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   return JSON.parse(output.trim().split('\n').at(-1) as string);
 }
 

@@ -32,7 +32,9 @@ export function importsOf(path: string): ImportedModule[] {
 
 /** The headers that a C or C++ file includes. */
 export function includesOf(path: string): string[] {
-  return [...readFileSync(join(root, path), 'utf8').matchAll(/^\s*#\s*include\s+[<"]([^>"]+)[>"]/gm)].map((match) => match[1]);
+  return [...readFileSync(join(root, path), 'utf8').matchAll(/^\s*#\s*include\s+[<"]([^>"]+)[>"]/gm)].map(
+    (match) => match[1],
+  );
 }
 
 /** The package that a bare specifier belongs to; null for relative paths and Node's own modules. */
