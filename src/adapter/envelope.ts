@@ -73,9 +73,7 @@ export function requireBytes(name: string, value: unknown): Uint8Array {
   if (!types.isUint8Array(value)) fail('ERR_INVALID_ARGUMENT', name, value, 'a Uint8Array');
   // also what a detached array looks like, of which no view can be made
   if (value.length === 0) return new Uint8Array(0);
-  const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  // another thread could change shared memory between the check of a number and its use
-  return types.isSharedArrayBuffer(value.buffer) ? bytes.slice() : bytes;
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

@@ -13,6 +13,8 @@ import {
 } from './envelope.js';
 
 const HEADER_BYTES = PREAMBLE_BYTES + 4;
+/** What the length of a blob, a u32, can say. */
+const MAX_BLOB_BYTES = 2 ** 32 - 1;
 const SNAPSHOT: EnvelopeKind = {
   what: 'snapshot',
   magic: 'LORASNAP',
@@ -70,8 +72,8 @@ export function decodeSnapshot(bytes: Uint8Array): Uint8Array[] {
 
 function requireBlob(name: string, value: unknown): Uint8Array {
   const blob = requireBytes(name, value);
-  if (blob.length < MIN_ADAPTER_BYTES) {
-    fail('ERR_INVALID_ARGUMENT', name, blob, `the bytes of an adapter, at least ${MIN_ADAPTER_BYTES}`);
+  if (blob.length < MIN_ADAPTER_BYTES || blob.length > MAX_BLOB_BYTES) {
+    fail('ERR_INVALID_ARGUMENT', name, blob, `the bytes of an adapter, at least ${MIN_ADAPTER_BYTES} and below 4 GiB`);
   }
   return blob;
 }

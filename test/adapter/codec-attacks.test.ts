@@ -12,6 +12,28 @@ const HEADER = TABLE + 6 * ENTRY;
 const SECTION_BYTES = 4 * 14;
 const META = HEADER + 5 * SECTION_BYTES;
 const metaBytes = bytes.length - 32 - META;
+
+/** The sections of `bytes`, taken apart. */
+const sections = [0, 1, 2, 3, 4, 5].map((i) => ({
+  code: i + 1,
+  encoding: i < 5 ? 1 : 2,
+  content: bytes.subarray(HEADER + i * SECTION_BYTES, i < 5 ? HEADER + (i + 1) * SECTION_BYTES : bytes.length - 32),
+}));
+
+/** An adapter file of these sections under the header of `bytes`, with lengths and checksum that fit. */
+function assemble(chosen: typeof sections): Uint8Array {
+  const head = Buffer.from(bytes.subarray(0, TABLE));
+  head.writeUInt32LE(TABLE + ENTRY * chosen.length, u32Fields.headerLength);
+  head.writeUInt32LE(chosen.length, u32Fields.sections);
+  const table = Buffer.alloc(ENTRY * chosen.length);
+  chosen.forEach(({ code, encoding, content }, i) => {
+    table.writeUInt16LE(code, ENTRY * i);
+    table.writeUInt16LE(encoding, ENTRY * i + 2);
+    table.writeUInt32LE(content.length, ENTRY * i + 4);
+  });
+  return withChecksum(Buffer.concat([head, table, ...chosen.map(({ content }) => content), Buffer.alloc(32)]));
+}
+
 const corrupt = (action: () => unknown) => expect(codeOf(action)).toBe('ERR_ADAPTER_CORRUPT');
 
 it('a forged copy with nothing changed still decodes, so that forging by itself proves nothing', () => {
@@ -146,12 +168,19 @@ describe('section table behind a checksum that fits', () => {
       }
       corrupt(() => decodeAdapter(forge(bytes, (view) => view.setUint16(entry(i), 0xffff, true))));
     }
-    const swapped = forge(bytes, (_view, copy) => {
-      const first = copy.slice(entry(1), entry(2));
-      copy.copyWithin(entry(1), entry(2), entry(3));
-      copy.set(first, entry(2));
-    });
-    corrupt(() => decodeAdapter(swapped));
+  });
+
+  it('codes: twice, out of order and unknown, while everything else fits', () => {
+    const [weights, fisher, anchor, moment1, moment2, meta] = sections;
+    const full = assemble(sections);
+    expect(full).toEqual(bytes);
+    corrupt(() => decodeAdapter(assemble([weights, fisher, fisher, anchor, meta])));
+    corrupt(() => decodeAdapter(assemble([weights, weights, meta])));
+    corrupt(() => decodeAdapter(assemble([weights, meta, meta])));
+    corrupt(() => decodeAdapter(assemble([weights, fisher, moment1, anchor, moment2, meta])));
+    corrupt(() => decodeAdapter(assemble([meta, weights])));
+    corrupt(() => decodeAdapter(assemble([weights, meta, { ...fisher, code: 7 }])));
+    corrupt(() => decodeAdapter(assemble([{ ...fisher, code: 0 }, weights, meta])));
   });
 
   it('encodings', () => {
@@ -163,17 +192,9 @@ describe('section table behind a checksum that fits', () => {
   });
 
   it('any set of sections but the four that make sense', () => {
-    const lengths = [...new Array(5).fill(SECTION_BYTES), metaBytes];
     let accepted = 0;
     for (let set = 0; set < 64; set++) {
-      const kept = [0, 1, 2, 3, 4, 5].filter((i) => set & (1 << i));
-      const starts = lengths.map((_, i) => HEADER + lengths.slice(0, i).reduce((sum, length) => sum + length, 0));
-      const head = Buffer.from(bytes.subarray(0, TABLE));
-      head.writeUInt32LE(TABLE + ENTRY * kept.length, u32Fields.headerLength);
-      head.writeUInt32LE(kept.length, u32Fields.sections);
-      const table = kept.map((i) => bytes.subarray(entry(i), entry(i + 1)));
-      const content = kept.map((i) => bytes.subarray(starts[i], starts[i] + lengths[i]));
-      const forged = withChecksum(Buffer.concat([head, ...table, ...content, Buffer.alloc(32)]));
+      const forged = assemble(sections.filter((_, i) => set & (1 << i)));
       if ([0b100001, 0b100111, 0b111001, 0b111111].includes(set)) {
         expect(encodeAdapter(decodeAdapter(forged))).toEqual(forged);
         accepted++;
