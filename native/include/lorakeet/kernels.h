@@ -25,7 +25,8 @@ extern "C" {
 typedef enum lorakeet_status {
   LORAKEET_OK = 0,
   LORAKEET_OUT_OF_MEMORY = 1,
-  LORAKEET_DEVICE_FAILURE = 2
+  LORAKEET_DEVICE_FAILURE = 2,
+  LORAKEET_NOT_FINITE = 3 /* consolidate: the new Fisher of some slot would not be finite */
 } lorakeet_status;
 
 typedef enum lorakeet_optimizer { LORAKEET_SGD = 0, LORAKEET_ADAMW = 1 } lorakeet_optimizer;

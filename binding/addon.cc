@@ -1,0 +1,52 @@
+// The addon's exports: the kernel contract's operations on pools known by number, and what is needed around them.
+// src/kernels/native.ts is the only caller; it gives these functions their types.
+
+#include <napi.h>
+
+#include "modules.h"
+#include "pools.h"
+#include "run.h"
+
+namespace {
+
+using namespace lorakeet;
+
+struct Export {
+  const char* name;
+  napi_callback function;
+};
+
+constexpr Export kExports[] = {
+    {"createPool", create_pool},
+    {"closePool", close_pool},
+    {"memoryBytes", memory_bytes},
+    {"write", write},
+    {"read", read},
+    {"copy", copy},
+    {"clear", clear},
+    {"bindItems", bind_items},
+    {"apply", apply},
+    {"update", update},
+    {"consolidate", consolidate},
+    {"applyAsync", apply_async},
+    {"updateAsync", update_async},
+    {"consolidateAsync", consolidate_async},
+};
+
+// Runs once per environment: on the main thread and again in every worker thread that loads the addon.
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  pin_module();
+  env.SetInstanceData(new Environment);
+  exports.Set("info", Napi::Function::New(env, info, "info"));
+  for (const Export& entry : kExports) {
+    // The plain C form: a wrapper around every kernel call would cost as much as a small kernel.
+    napi_value function;
+    napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function);
+    exports.Set(entry.name, function);
+  }
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(lorakeet, initialize)

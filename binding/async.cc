@@ -1,0 +1,196 @@
+// The asynchronous operations: arguments are copied on the main thread (JavaScript may detach or change its arrays while we
+// work), the kernel runs on one of Node's worker threads, and results become fresh arrays when it is done.
+
+#include <cstring>
+#include <exception>
+
+#include "modules.h"
+#include "run.h"
+
+namespace lorakeet {
+namespace {
+
+template <typename T>
+std::vector<T> copied(Span<const T>* span) {
+  std::vector<T> copy(span->data, span->data + span->length);
+  span->data = copy.data();  // moving a vector keeps its buffer where it is
+  return copy;
+}
+
+template <typename T>
+Span<T> span_of(std::vector<T>* values) {
+  return {values->data(), values->size(), true};
+}
+
+// The arguments' own copies; the spans in the arguments point into these.
+struct Copies {
+  std::vector<std::vector<float>> floats;
+  std::vector<std::vector<uint32_t>> integers;
+
+  void keep(Span<const float>* span) {
+    if (span->given) floats.push_back(copied(span));
+  }
+  void keep(Span<const uint32_t>* span) {
+    if (span->given) integers.push_back(copied(span));
+  }
+  void keep(RowsArgument* rows) {
+    keep(&rows->vectors);
+    keep(&rows->ids);
+  }
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual Problem read(napi_env env, const napi_value* argv) = 0;
+  virtual void run() = 0;
+  virtual napi_value result(napi_env env) = 0;
+
+  std::shared_ptr<Pool> pool;
+  Problem problem;
+  napi_async_work work = nullptr;
+  napi_deferred deferred = nullptr;
+
+ protected:
+  Copies copies_;
+};
+
+template <typename T>
+napi_value typed_array(napi_env env, napi_typedarray_type type, const std::vector<T>& values) {
+  napi_value buffer, array;
+  void* data = nullptr;
+  if (napi_create_arraybuffer(env, values.size() * sizeof(T), &data, &buffer) != napi_ok) return nullptr;
+  if (!values.empty()) memcpy(data, values.data(), values.size() * sizeof(T));
+  if (napi_create_typedarray(env, type, values.size(), buffer, 0, &array) != napi_ok) return nullptr;
+  return array;
+}
+
+class ApplyTask : public Task {
+ public:
+  Problem read(napi_env env, const napi_value* argv) override {
+    if (Problem problem = read_apply(env, argv, &arguments_)) return problem;
+    copies_.keep(&arguments_.slots);
+    copies_.keep(&arguments_.x);
+    y_.resize(arguments_.slots.length * pool->config.out_features);
+    return {};
+  }
+  void run() override { problem = run_apply(*pool, arguments_, span_of(&y_)); }
+  napi_value result(napi_env env) override { return typed_array(env, napi_float32_array, y_); }
+
+ private:
+  ApplyArguments arguments_;
+  std::vector<float> y_;
+};
+
+class UpdateTask : public Task {
+ public:
+  Problem read(napi_env env, const napi_value* argv) override {
+    if (Problem problem = read_update(env, argv, &arguments_)) return problem;
+    copies_.keep(&arguments_.slots);
+    copies_.keep(&arguments_.row_offsets);
+    copies_.keep(&arguments_.x);
+    copies_.keep(&arguments_.target);
+    copies_.keep(&arguments_.row_weight);
+    copies_.keep(&arguments_.learning_rate);
+    copies_.keep(&arguments_.max_grad_norm);
+    copies_.keep(&arguments_.ewc_lambda);
+    loss_.resize(arguments_.slots.length);
+    grad_norm_.resize(arguments_.slots.length);
+    flags_.resize(arguments_.slots.length);
+    return {};
+  }
+  void run() override { problem = run_update(*pool, arguments_, {span_of(&loss_), span_of(&grad_norm_), span_of(&flags_)}); }
+  napi_value result(napi_env env) override {
+    napi_value report;
+    napi_create_object(env, &report);
+    napi_set_named_property(env, report, "loss", typed_array(env, napi_float32_array, loss_));
+    napi_set_named_property(env, report, "gradNorm", typed_array(env, napi_float32_array, grad_norm_));
+    napi_set_named_property(env, report, "flags", typed_array(env, napi_uint8_array, flags_));
+    return report;
+  }
+
+ private:
+  UpdateArguments arguments_;
+  std::vector<float> loss_, grad_norm_;
+  std::vector<uint8_t> flags_;
+};
+
+class ConsolidateTask : public Task {
+ public:
+  Problem read(napi_env env, const napi_value* argv) override {
+    if (Problem problem = read_consolidate(env, argv, &arguments_)) return problem;
+    copies_.keep(&arguments_.slots);
+    copies_.keep(&arguments_.row_offsets);
+    copies_.keep(&arguments_.x);
+    return {};
+  }
+  void run() override { problem = run_consolidate(*pool, arguments_); }
+  napi_value result(napi_env env) override {
+    napi_value undefined;
+    napi_get_undefined(env, &undefined);
+    return undefined;
+  }
+
+ private:
+  ConsolidateArguments arguments_;
+};
+
+void execute(napi_env, void* data) { static_cast<Task*>(data)->run(); }
+
+void complete(napi_env env, napi_status status, void* data) {
+  const std::unique_ptr<Task> task(static_cast<Task*>(data));
+  napi_delete_async_work(env, task->work);
+  if (status != napi_ok && !task->problem) {
+    task->problem = {"ERR_BACKEND_FAILURE", "The call was cancelled before it ran"};
+  }
+  napi_value result = task->problem ? nullptr : task->result(env);
+  if (result) {
+    report_memory(env, *task->pool);
+    napi_resolve_deferred(env, task->deferred, result);
+    return;
+  }
+  if (!task->problem) task->problem = status_problem(LORAKEET_OUT_OF_MEMORY);
+  napi_value exception;
+  napi_get_and_clear_last_exception(env, &exception);
+  napi_reject_deferred(env, task->deferred, make_error(env, task->problem));
+}
+
+template <typename TaskType, size_t Count>
+napi_value start(napi_env env, napi_callback_info info, const char* name) {
+  napi_value argv[Count + 1], promise, resource;
+  size_t argc = Count + 1;
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  auto task = std::make_unique<TaskType>();
+  Problem problem;
+  task->pool = find_pool(env, argv[0], &problem);
+  if (!task->pool) return throw_problem(env, problem);
+  try {
+    problem = task->read(env, argv + 1);
+  } catch (const std::exception&) {  // no memory, or a length no memory has
+    problem = status_problem(LORAKEET_OUT_OF_MEMORY);
+  }
+  if (problem) return throw_problem(env, problem);
+
+  napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
+  if (napi_create_promise(env, &task->deferred, &promise) != napi_ok ||
+      napi_create_async_work(env, nullptr, resource, execute, complete, task.get(), &task->work) != napi_ok ||
+      napi_queue_async_work(env, task->work) != napi_ok) {
+    return throw_problem(env, {"ERR_BACKEND_FAILURE", std::string(name) + ": the call could not be queued"});
+  }
+  task.release();  // complete() owns it now
+  return promise;
+}
+
+}  // namespace
+
+napi_value apply_async(napi_env env, napi_callback_info info) { return start<ApplyTask, 2>(env, info, "lorakeet.apply"); }
+
+napi_value update_async(napi_env env, napi_callback_info info) {
+  return start<UpdateTask, 8>(env, info, "lorakeet.update");
+}
+
+napi_value consolidate_async(napi_env env, napi_callback_info info) {
+  return start<ConsolidateTask, 4>(env, info, "lorakeet.consolidate");
+}
+
+}  // namespace lorakeet

@@ -1,0 +1,372 @@
+// The kernel table of the CPU backend: batches are taken apart into slots here, spread over threads, and handed to the
+// kernels of one instruction set.
+
+#include <math.h>
+#include <string.h>
+
+#include <atomic>
+#include <new>
+#include <vector>
+
+#include "crew.h"
+#include "lorakeet/cpu.h"
+#include "memory.h"
+#include "pool.h"
+#include "slot.h"
+
+using namespace lorakeet;
+
+namespace {
+
+// One thread's working memory in a single allocation.
+class ScratchMemory {
+ public:
+  explicit ScratchMemory(const SlotShape& shape) {
+    const auto whole_lines = [](size_t floats) { return (floats + kTile - 1) / kTile * kTile; };
+    const size_t in_row = static_cast<size_t>(shape.in_tiles + 1) * kTile;
+    const size_t out_row = static_cast<size_t>(shape.out_tiles + 1) * kTile;
+    const size_t sizes[8] = {kChunk * in_row,
+                             kChunk * out_row,
+                             kChunk * out_row,
+                             whole_lines(static_cast<size_t>(kChunk) * shape.rank),
+                             whole_lines(static_cast<size_t>(kChunk) * shape.rank),
+                             shape.section,
+                             shape.moment1 ? shape.section : 0,
+                             shape.moment1 ? shape.section : 0};
+    float** pieces[8] = {&scratch.rows,     &scratch.targets,  &scratch.errors,  &scratch.hidden,
+                         &scratch.backward, &scratch.gradient, &scratch.moment1, &scratch.moment2};
+    for (const size_t size : sizes) bytes_ += (size + kTile) * sizeof(float);
+    block_ = static_cast<float*>(allocate_pages(bytes_));
+    if (!block_) throw std::bad_alloc();
+    float* next = block_;
+    for (int i = 0; i < 8; i++) {
+      *pieces[i] = next;
+      next += sizes[i] + kTile;  // an odd number of cache lines between pieces: no two share their cache sets throughout
+    }
+  }
+  ~ScratchMemory() { free_pages(block_, bytes_); }
+  ScratchMemory(const ScratchMemory&) = delete;
+  ScratchMemory& operator=(const ScratchMemory&) = delete;
+  size_t bytes() const { return bytes_; }
+
+  Scratch scratch{};
+
+ private:
+  float* block_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+// The bound item table: rows padded with zeros to whole tiles, so that kernels read them in place.
+class ItemTable {
+ public:
+  ItemTable(const float* matrix, uint32_t items, uint32_t features) : row_((features + kTile - 1) / kTile * kTile) {
+    bytes_ = static_cast<size_t>(items) * row_ * sizeof(float);
+    rows_ = static_cast<float*>(allocate_pages(bytes_));
+    if (!rows_) throw std::bad_alloc();
+    for (size_t i = 0; i < items; i++) memcpy(rows_ + i * row_, matrix + i * features, features * sizeof(float));
+  }
+  ~ItemTable() { free_pages(rows_, bytes_); }
+  ItemTable(const ItemTable&) = delete;
+  ItemTable& operator=(const ItemTable&) = delete;
+  const float* rows() const { return rows_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  size_t row_, bytes_;
+  float* rows_;
+};
+
+}  // namespace
+
+struct lorakeet_pool {
+  lorakeet_pool(const lorakeet_pool_config& config, const IsaKernels& isa)
+      : config(config), isa(isa), shape(slot_shape(config)), store(shape, config.capacity) {
+    hyper.scaling = static_cast<float>(config.scaling);
+    hyper.residual = config.residual != 0;
+    hyper.adamw = config.optimizer == LORAKEET_ADAMW;
+    hyper.ewc = config.ewc;
+    hyper.beta1 = config.beta1;
+    hyper.beta2 = config.beta2;
+    hyper.epsilon = static_cast<float>(config.epsilon);
+    hyper.weight_decay = static_cast<float>(config.weight_decay);
+  }
+
+  RowSource source(const lorakeet_rows& rows, uint32_t features) const {
+    return {rows.vectors, rows.ids, items ? items->rows() : nullptr, features};
+  }
+
+  lorakeet_pool_config config;
+  const IsaKernels& isa;
+  SlotShape shape;
+  Hyperparameters hyper;
+  SlotStore store;
+  std::unique_ptr<ItemTable> items;
+  std::vector<std::unique_ptr<ScratchMemory>> scratch;  // by worker
+};
+
+namespace {
+
+// Every exception ends here: allocation is the only thing that can throw.
+template <typename Body>
+lorakeet_status guarded(Body body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return LORAKEET_OUT_OF_MEMORY;
+  } catch (...) {
+    return LORAKEET_DEVICE_FAILURE;
+  }
+}
+
+// Takes all memory a batch needs before its first slot changes, so that running out of it changes nothing.
+void prepare(lorakeet_pool& pool, const uint32_t* slots, uint32_t count, uint32_t workers) {
+  for (uint32_t i = 0; i < count; i++) pool.store.ensure(slots[i]);
+  while (pool.scratch.size() < workers) pool.scratch.push_back(std::make_unique<ScratchMemory>(pool.shape));
+}
+
+// Threads worth waking for this much work: each should have about 50 µs of it at some 30 multiply-adds per ns.
+uint32_t workers_for(const lorakeet_pool& pool, uint64_t rows, uint64_t slots) {
+  const uint64_t per_row = 3ull * pool.shape.section;
+  const uint64_t work = rows * per_row + slots * 4ull * pool.shape.section;
+  const uint64_t worthwhile = work / 1500000 + 1;
+  return static_cast<uint32_t>(worthwhile < pool.config.threads ? worthwhile : pool.config.threads);
+}
+
+// Runs job(worker, first, last) over [0, count) in pieces that idle workers pick up; a piece weighs about 1/8 of a
+// worker's share, so that a worker with heavy users does not hold up the rest.
+template <typename Job>
+void spread(uint32_t workers, uint32_t count, const Job& job) {
+  if (workers < 2) {
+    job(0, 0, count);
+    return;
+  }
+  const uint32_t piece = count / (workers * 8) + 1;
+  std::atomic<uint64_t> next{0};
+  run_crew(workers, [&](uint32_t worker) {
+    for (;;) {
+      const uint64_t first = next.fetch_add(piece);
+      if (first >= count) return;
+      const uint64_t last = first + piece < count ? first + piece : count;
+      job(worker, static_cast<uint32_t>(first), static_cast<uint32_t>(last));
+    }
+  });
+}
+
+// Between the tile-major slot and the row-major slab of src/kernels/layout.ts.
+template <bool ToSlot>
+void convert(const SlotShape& shape, float* slot, float* slab) {
+  const uint32_t rank = shape.rank;
+  for (uint32_t section = 0; section < shape.sections; section++) {
+    float* at = slot + shape.section * section;
+    for (uint32_t k = 0; k < rank; k++) {
+      for (uint32_t j = 0; j < shape.in_features; j++) {
+        float& tiled = at[(static_cast<size_t>(j / kTile) * rank + k) * kTile + j % kTile];
+        float& dense = slab[static_cast<size_t>(k) * shape.in_features + j];
+        (ToSlot ? tiled : dense) = ToSlot ? dense : tiled;
+      }
+    }
+    slab += static_cast<size_t>(rank) * shape.in_features;
+    at += shape.loraB;
+    for (uint32_t o = 0; o < shape.out_features; o++) {
+      for (uint32_t k = 0; k < rank; k++) {
+        float& tiled = at[(static_cast<size_t>(o / kTile) * rank + k) * kTile + o % kTile];
+        float& dense = slab[static_cast<size_t>(o) * rank + k];
+        (ToSlot ? tiled : dense) = ToSlot ? dense : tiled;
+      }
+    }
+    slab += static_cast<size_t>(rank) * shape.out_features;
+  }
+}
+
+size_t slab_length(const SlotShape& shape) {
+  return static_cast<size_t>(shape.sections) * shape.rank *
+         (static_cast<size_t>(shape.in_features) + shape.out_features);
+}
+
+void destroy_pool(lorakeet_pool* pool) { delete pool; }
+
+uint64_t memory_bytes(const lorakeet_pool* pool) {
+  uint64_t bytes = pool->store.bytes() + (pool->items ? pool->items->bytes() : 0);
+  for (const auto& scratch : pool->scratch) bytes += scratch->bytes();
+  return bytes;
+}
+
+lorakeet_status write(lorakeet_pool* pool, const uint32_t* slots, uint32_t count, const float* slabs,
+                      const uint32_t* steps) {
+  return guarded([&] {
+    prepare(*pool, slots, count, 0);
+    const size_t length = slab_length(pool->shape);
+    for (uint32_t i = 0; i < count; i++) {
+      // ToSlot only reads the slab
+      convert<true>(pool->shape, pool->store.data(slots[i]), const_cast<float*>(slabs) + i * length);
+      pool->store.steps(slots[i]) = steps[i];
+    }
+    return LORAKEET_OK;
+  });
+}
+
+lorakeet_status read(lorakeet_pool* pool, const uint32_t* slots, uint32_t count, float* slabs, uint32_t* steps) {
+  return guarded([&] {
+    prepare(*pool, slots, count, 0);
+    const size_t length = slab_length(pool->shape);
+    for (uint32_t i = 0; i < count; i++) {
+      convert<false>(pool->shape, pool->store.data(slots[i]), slabs + i * length);
+      steps[i] = pool->store.steps(slots[i]);
+    }
+    return LORAKEET_OK;
+  });
+}
+
+lorakeet_status copy(lorakeet_pool* pool, const uint32_t* from, const uint32_t* to, uint32_t count) {
+  return guarded([&] {
+    prepare(*pool, from, count, 0);
+    prepare(*pool, to, count, 0);
+    for (uint32_t i = 0; i < count; i++) {
+      memcpy(pool->store.data(to[i]), pool->store.data(from[i]), pool->shape.floats * sizeof(float));
+      pool->store.steps(to[i]) = pool->store.steps(from[i]);
+    }
+    return LORAKEET_OK;
+  });
+}
+
+lorakeet_status clear(lorakeet_pool* pool, const uint32_t* slots, uint32_t count) {
+  return guarded([&] {
+    prepare(*pool, slots, count, 0);
+    for (uint32_t i = 0; i < count; i++) {
+      memset(pool->store.data(slots[i]), 0, pool->shape.floats * sizeof(float));
+      pool->store.steps(slots[i]) = 0;
+    }
+    return LORAKEET_OK;
+  });
+}
+
+lorakeet_status bind_items(lorakeet_pool* pool, const float* matrix, uint32_t items) {
+  return guarded([&] {
+    pool->items = matrix ? std::make_unique<ItemTable>(matrix, items, pool->shape.in_features) : nullptr;
+    return LORAKEET_OK;
+  });
+}
+
+lorakeet_status apply(lorakeet_pool* pool, const lorakeet_apply_batch* batch, float* y) {
+  return guarded([&] {
+    const uint32_t workers = workers_for(*pool, batch->rows, 0);
+    prepare(*pool, batch->slots, batch->rows, workers);
+    const RowSource x = pool->source(batch->x, pool->shape.in_features);
+    spread(workers, batch->rows, [&](uint32_t worker, uint32_t first, uint32_t last) {
+      const Scratch& scratch = pool->scratch[worker]->scratch;
+      while (first < last) {  // neighbouring rows of one slot go together
+        uint32_t end = first + 1;
+        while (end < last && batch->slots[end] == batch->slots[first]) end++;
+        pool->isa.apply(pool->shape, pool->hyper, pool->store.data(batch->slots[first]), x, first, end - first,
+                        y + static_cast<size_t>(first) * pool->shape.out_features, scratch);
+        first = end;
+      }
+    });
+    return LORAKEET_OK;
+  });
+}
+
+lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, const lorakeet_update_report* report) {
+  return guarded([&] {
+    const uint32_t workers = workers_for(*pool, batch->row_offsets[batch->users], batch->users);
+    prepare(*pool, batch->slots, batch->users, workers);
+    const RowSource x = pool->source(batch->x, pool->shape.in_features);
+    const RowSource target = pool->source(batch->target, pool->shape.out_features);
+    const float learning_rate = static_cast<float>(pool->config.learning_rate);
+    const float max_grad_norm = static_cast<float>(pool->config.max_grad_norm);
+    const float ewc_lambda = static_cast<float>(pool->config.ewc_lambda);
+    spread(workers, batch->users, [&](uint32_t worker, uint32_t first, uint32_t last) {
+      for (uint32_t u = first; u < last; u++) {
+        const uint32_t row = batch->row_offsets[u];
+        uint32_t& steps = pool->store.steps(batch->slots[u]);
+        SlotUpdate job{};
+        job.slot = pool->store.data(batch->slots[u]);
+        job.steps_taken = steps;
+        job.x = x;
+        job.target = target;
+        job.first_row = row;
+        job.rows = batch->row_offsets[u + 1] - row;
+        job.row_weight = batch->row_weight ? batch->row_weight + row : nullptr;
+        job.learning_rate = batch->learning_rate ? batch->learning_rate[u] : learning_rate;
+        job.max_grad_norm = batch->max_grad_norm ? batch->max_grad_norm[u] : max_grad_norm;
+        job.ewc_lambda = batch->ewc_lambda ? batch->ewc_lambda[u] : ewc_lambda;
+        pool->isa.update(pool->shape, pool->hyper, job, pool->scratch[worker]->scratch);
+        const bool stepped = !(job.flags & (LORAKEET_FLAG_REJECTED | LORAKEET_FLAG_NO_WEIGHT));
+        if (stepped && steps != UINT32_MAX) steps++;
+        report->loss[u] = job.loss;
+        report->grad_norm[u] = job.grad_norm;
+        report->flags[u] = job.flags;
+      }
+    });
+    return LORAKEET_OK;
+  });
+}
+
+lorakeet_status consolidate(lorakeet_pool* pool, const lorakeet_consolidate_batch* batch) {
+  return guarded([&] {
+    const uint32_t workers = workers_for(*pool, batch->row_offsets[batch->users], batch->users);
+    prepare(*pool, batch->slots, batch->users, workers);
+    const RowSource x = pool->source(batch->x, pool->shape.in_features);
+    // First without writing: one user's bad rows must not leave the others half done.
+    std::atomic<bool> all_finite{true};
+    for (const bool commit : {false, true}) {
+      spread(workers, batch->users, [&](uint32_t worker, uint32_t first, uint32_t last) {
+        for (uint32_t u = first; u < last; u++) {
+          const uint32_t row = batch->row_offsets[u];
+          const SlotConsolidation job = {pool->store.data(batch->slots[u]), x, row, batch->row_offsets[u + 1] - row,
+                                         static_cast<float>(batch->decay)};
+          if (!pool->isa.consolidate(pool->shape, pool->hyper, job, pool->scratch[worker]->scratch, commit)) {
+            all_finite = false;
+          }
+        }
+      });
+      if (!all_finite) return LORAKEET_NOT_FINITE;
+    }
+    return LORAKEET_OK;
+  });
+}
+
+template <const IsaKernels* (*Isa)()>
+lorakeet_status create_pool(const lorakeet_pool_config* config, lorakeet_pool** pool) {
+  return guarded([&] {
+    *pool = new lorakeet_pool(*config, *Isa());
+    return LORAKEET_OK;
+  });
+}
+
+template <const IsaKernels* (*Isa)()>
+const lorakeet_kernels* table() {
+  static const lorakeet_kernels kernels = {
+      LORAKEET_KERNELS_ABI, Isa()->name, create_pool<Isa>, destroy_pool, memory_bytes, write,
+      read,                 copy,        clear,            bind_items,   apply,        update,
+      consolidate};
+  return &kernels;
+}
+
+#if defined(__x86_64__) || defined(_M_X64)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+}
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+
+std::vector<const lorakeet_kernels*> usable_tables() {
+  std::vector<const lorakeet_kernels*> tables;
+#if defined(__x86_64__) || defined(_M_X64)
+  __builtin_cpu_init();
+  if (has_avx512()) tables.push_back(table<avx512_kernels>());
+  if (has_avx2()) tables.push_back(table<avx2_kernels>());
+#elif defined(__aarch64__)
+  tables.push_back(table<neon_kernels>());
+#endif
+  tables.push_back(table<baseline_kernels>());
+  return tables;
+}
+
+}  // namespace
+
+extern "C" const lorakeet_kernels* lorakeet_cpu_kernels(uint32_t index) {
+  static const std::vector<const lorakeet_kernels*> tables = usable_tables();
+  return index < tables.size() ? tables[index] : nullptr;
+}

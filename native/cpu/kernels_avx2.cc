@@ -1,0 +1,10 @@
+#include "kernels.inl"
+
+namespace lorakeet {
+
+const IsaKernels* avx2_kernels() {
+  static constexpr IsaKernels kernels = {"avx2", apply, update, consolidate};
+  return &kernels;
+}
+
+}  // namespace lorakeet

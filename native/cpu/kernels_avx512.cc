@@ -1,0 +1,10 @@
+#include "kernels.inl"
+
+namespace lorakeet {
+
+const IsaKernels* avx512_kernels() {
+  static constexpr IsaKernels kernels = {"avx512", apply, update, consolidate};
+  return &kernels;
+}
+
+}  // namespace lorakeet

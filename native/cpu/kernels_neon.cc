@@ -1,0 +1,10 @@
+#include "kernels.inl"
+
+namespace lorakeet {
+
+const IsaKernels* neon_kernels() {
+  static constexpr IsaKernels kernels = {"neon", apply, update, consolidate};
+  return &kernels;
+}
+
+}  // namespace lorakeet

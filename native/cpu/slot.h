@@ -1,0 +1,94 @@
+// How a slot lies in memory, and what the kernels of one instruction set are asked to do with it.
+//
+// A matrix M with `rank` vectors of `features` numbers (A row by row, B column by column, so both look the same) is stored
+// tile-major: [tile][rank][16], the 16 neighbouring features of every rank together. Whatever the vector width, dots and
+// axpys then run along contiguous memory with one load per 16 features and rank. The last tile is padded with zeros, and
+// every phase keeps the padding zero.
+//
+//   slot = sections [weights | fisher | anchor | moment1 | moment2], each [A tiles | Bᵀ tiles]
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace lorakeet {
+
+constexpr uint32_t kTile = 16;
+// Rows are worked on in chunks of this many, so that the rows of a chunk and their errors stay in the first-level cache.
+constexpr uint32_t kChunk = 16;
+
+struct SlotShape {
+  uint32_t rank, in_features, out_features;
+  uint32_t in_tiles, out_tiles;
+  size_t section;       // floats in one section: rank · 16 · (in_tiles + out_tiles)
+  size_t loraB;         // where Bᵀ starts within a section
+  size_t floats;        // floats in the whole slot
+  size_t fisher, anchor, moment1, moment2;  // section offsets; 0: the slot has none
+  uint32_t sections;
+};
+
+struct Hyperparameters {
+  float scaling;
+  bool residual, adamw;
+  uint32_t ewc;  // lorakeet_ewc
+  double beta1, beta2;
+  float epsilon, weight_decay;
+};
+
+// Where rows come from: a caller's dense matrix, or ids into a table whose rows are padded with zeros to whole tiles.
+struct RowSource {
+  const float* vectors;
+  const uint32_t* ids;
+  const float* table;
+  uint32_t features;
+};
+
+// One thread's working memory; see scratch_floats. All pieces are 64-byte aligned.
+struct Scratch {
+  float* rows;      // [chunk][padded in]   copies of rows whose length is no multiple of a tile
+  float* targets;   // [chunk][padded out]
+  float* errors;    // [chunk][padded out]
+  float* hidden;    // [chunk][rank]   s·A·x
+  float* backward;  // [chunk][rank]   s·Bᵀ·error
+  float* gradient;  // [section]       and, after the step, the new weights
+  float* moment1;   // [section]       the new moments (AdamW)
+  float* moment2;
+};
+
+struct SlotUpdate {
+  float* slot;
+  uint32_t steps_taken;
+  RowSource x, target;
+  uint32_t first_row, rows;
+  const float* row_weight;  // of row first_row, or null: 1
+  float learning_rate, max_grad_norm, ewc_lambda;
+  // results
+  float loss, grad_norm;
+  uint8_t flags;
+};
+
+struct SlotConsolidation {
+  float* slot;
+  RowSource x;
+  uint32_t first_row, rows;
+  float decay;
+};
+
+// The kernels of one instruction set.
+struct IsaKernels {
+  const char* name;
+  // y[i] = (residual: x[i] +) s·B·A·x[i] for `rows` rows that all belong to `slot`
+  void (*apply)(const SlotShape&, const Hyperparameters&, const float* slot, const RowSource& x, uint32_t first_row,
+                uint32_t rows, float* y, const Scratch&);
+  // One optimizer step; the slot is written only if every new number is finite.
+  void (*update)(const SlotShape&, const Hyperparameters&, SlotUpdate&, const Scratch&);
+  // False, with nothing written, if the new Fisher would not be finite. With commit = false nothing is written at all.
+  bool (*consolidate)(const SlotShape&, const Hyperparameters&, const SlotConsolidation&, const Scratch&, bool commit);
+};
+
+const IsaKernels* baseline_kernels();
+const IsaKernels* avx2_kernels();
+const IsaKernels* avx512_kernels();
+const IsaKernels* neon_kernels();
+
+}  // namespace lorakeet

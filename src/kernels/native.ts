@@ -1,0 +1,296 @@
+/**
+ * The cpu and cuda backends: the kernel contract over the addon. Finding the addon, typing its functions and turning its
+ * errors into LorakeetErrors happens here; all checks and all mathematics are on the other side.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from '../errors.js';
+import type {
+  ApplyBatch,
+  ConsolidateBatch,
+  KernelBackend,
+  KernelPool,
+  PoolConfig,
+  Rows,
+  UpdateBatch,
+  UpdateReport,
+} from './contract.js';
+import { type SlabLayout, slabLayout } from './layout.js';
+import { validatePoolConfig } from './validate.js';
+
+/** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
+const BINDING_VERSION = 1;
+
+const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/** CommonJS without types: gives the addon of a folder, or the path that it would load. */
+const nodeGypBuild = createRequire(import.meta.url)('node-gyp-build') as {
+  (folder: string): unknown;
+  resolve(folder: string): string;
+};
+
+/** The addon's functions; a pool is known by its number. */
+interface Addon {
+  info(withCuda: boolean): { bindingVersion: number; instructionSets: string[]; cudaDevice?: string; cudaReason?: string };
+  createPool(device: 'cpu' | 'cuda', instructionSet: string, config: Record<string, number>): number;
+  closePool(pool: number): void;
+  memoryBytes(pool: number): number;
+  write(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
+  read(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
+  copy(pool: number, from: Uint32Array, to: Uint32Array): void;
+  clear(pool: number, slots: Uint32Array): void;
+  bindItems(pool: number, matrix: Float32Array | null): void;
+  apply(pool: number, slots: Uint32Array, x: Rows, y: Float32Array): void;
+  update(pool: number, ...rest: [...UpdateArguments, Float32Array, Float32Array, Uint8Array]): void;
+  consolidate(pool: number, slots: Uint32Array, rowOffsets: Uint32Array, x: Rows, decay: number): void;
+  applyAsync(pool: number, slots: Uint32Array, x: Rows): Promise<Float32Array>;
+  updateAsync(pool: number, ...rest: UpdateArguments): Promise<UpdateReport>;
+  consolidateAsync(pool: number, slots: Uint32Array, rowOffsets: Uint32Array, x: Rows, decay: number): Promise<void>;
+}
+
+type UpdateArguments = [
+  slots: Uint32Array,
+  rowOffsets: Uint32Array,
+  x: Rows,
+  target: Rows,
+  rowWeight: Float32Array | undefined,
+  learningRate: Float32Array | undefined,
+  maxGradNorm: Float32Array | undefined,
+  ewcLambda: Float32Array | undefined,
+];
+
+/** What this machine offers. `file` is relative to the package; `reason` says why `addon` is missing. */
+interface Loaded {
+  addon?: Addon;
+  file?: string;
+  reason: string;
+}
+
+let loaded: Loaded | undefined;
+
+function load(): Loaded {
+  if (loaded) return loaded;
+  let file: string | undefined;
+  try {
+    const path = nodeGypBuild.resolve(PACKAGE_ROOT);
+    file = path.slice(PACKAGE_ROOT.length + 1);
+    const addon = nodeGypBuild(PACKAGE_ROOT) as Addon;
+    const { bindingVersion } = addon.info(false);
+    loaded =
+      bindingVersion === BINDING_VERSION
+        ? { addon, file, reason: '' }
+        : { file, reason: `${file} has binding version ${bindingVersion}, expected ${BINDING_VERSION}: build it anew` };
+  } catch (error) {
+    loaded = { file, reason: file ? `${file} cannot be loaded: ${messageOf(error)}` : missingReason() };
+  }
+  return loaded;
+}
+
+function missingReason(): string {
+  const platform = `${process.platform}-${process.arch}`;
+  const prebuilt = existsSync(join(PACKAGE_ROOT, 'prebuilds', platform));
+  return prebuilt
+    ? `no prebuilt addon for ${platform} fits this system, and none was built from source`
+    : `there is no prebuilt addon for ${platform}, and none was built from source`;
+}
+
+export interface NativeInfo {
+  /** The addon is loaded: the cpu backend works. */
+  available: boolean;
+  /** Why it is not; '' if it is. */
+  reason: string;
+  /** The addon's file, relative to the package, if one was found. */
+  file?: string;
+  /** Instruction sets that the addon was built for and this processor runs, fastest first. */
+  isas: readonly string[];
+}
+
+export function nativeInfo(): NativeInfo {
+  const { addon, reason, file } = load();
+  return { available: addon !== undefined, reason, file, isas: addon ? addon.info(false).instructionSets : [] };
+}
+
+/** `isa` forces an instruction set; without it the environment variable LORAKEET_ISA does, or the fastest is taken. */
+export type NativeRequest = { device: 'cpu'; isa?: string } | { device: 'cuda' };
+
+/** Throws ERR_BACKEND_UNAVAILABLE with the reason when the device cannot be had. */
+export function createNativeBackend(request: NativeRequest): KernelBackend {
+  const { addon, reason } = load();
+  if (!addon) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend ${request.device}: ${reason}`);
+  if (request.device === 'cuda') {
+    const { cudaDevice, cudaReason } = addon.info(true);
+    if (!cudaDevice) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend cuda: ${cudaReason}`);
+    return nativeBackend(addon, 'cuda', cudaDevice);
+  }
+  const { instructionSets } = addon.info(false);
+  const isa = request.isa ?? (process.env.LORAKEET_ISA || instructionSets[0]);
+  if (!instructionSets.includes(isa)) {
+    const known = instructionSets.join(', ');
+    throw new LorakeetError(
+      'ERR_BACKEND_UNAVAILABLE',
+      `backend cpu: instruction set ${isa} is not one that this processor runs (${known})`,
+    );
+  }
+  return nativeBackend(addon, 'cpu', isa);
+}
+
+function nativeBackend(addon: Addon, name: 'cpu' | 'cuda', device: string): KernelBackend {
+  return {
+    name,
+    device,
+    createPool: (config) => new NativePool(addon, name, device, validatePoolConfig(config)),
+  };
+}
+
+/** Pools that nobody closed give their memory back when they are collected. */
+const forgotten = new FinalizationRegistry<{ addon: Addon; handle: number }>(({ addon, handle }) =>
+  addon.closePool(handle),
+);
+
+class NativePool implements KernelPool {
+  readonly config: Readonly<PoolConfig>;
+  readonly layout: SlabLayout;
+  readonly #addon: Addon;
+  #handle: number;
+  /** The last asynchronous call: the next one starts when it has settled, so that calls run in order. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(addon: Addon, name: 'cpu' | 'cuda', device: string, config: Readonly<PoolConfig>) {
+    this.config = config;
+    this.layout = slabLayout({
+      rank: config.rank,
+      inFeatures: config.inFeatures,
+      outFeatures: config.outFeatures,
+      ewc: config.ewc !== null,
+      moments: config.optimizer.kind === 'adamw',
+    });
+    this.#addon = addon;
+    this.#handle = coded(() => addon.createPool(name, name === 'cpu' ? device : '', nativeConfig(config)));
+    forgotten.register(this, { addon, handle: this.#handle }, this);
+  }
+
+  write(slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void {
+    coded(() => this.#addon.write(this.#handle, slots, slabs, steps));
+  }
+
+  read(slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void {
+    coded(() => this.#addon.read(this.#handle, slots, slabs, steps));
+  }
+
+  copy(from: Uint32Array, to: Uint32Array): void {
+    coded(() => this.#addon.copy(this.#handle, from, to));
+  }
+
+  clear(slots: Uint32Array): void {
+    coded(() => this.#addon.clear(this.#handle, slots));
+  }
+
+  bindItems(matrix: Float32Array | null): void {
+    coded(() => this.#addon.bindItems(this.#handle, matrix));
+  }
+
+  apply(batch: ApplyBatch, y: Float32Array): void {
+    try {
+      this.#addon.apply(this.#handle, batch.slots, batch.x, y);
+    } catch (error) {
+      throw toLorakeetError(error);
+    }
+  }
+
+  update(batch: UpdateBatch, report: UpdateReport): void {
+    try {
+      this.#addon.update(this.#handle, ...updateArguments(batch), report.loss, report.gradNorm, report.flags);
+    } catch (error) {
+      throw toLorakeetError(error);
+    }
+  }
+
+  consolidate(batch: ConsolidateBatch): void {
+    coded(() => this.#addon.consolidate(this.#handle, batch.slots, batch.rowOffsets, batch.x, batch.decay));
+  }
+
+  applyAsync(batch: ApplyBatch): Promise<Float32Array> {
+    return this.#enqueue(() => this.#addon.applyAsync(this.#handle, batch.slots, batch.x));
+  }
+
+  updateAsync(batch: UpdateBatch): Promise<UpdateReport> {
+    return this.#enqueue(() => this.#addon.updateAsync(this.#handle, ...updateArguments(batch)));
+  }
+
+  consolidateAsync(batch: ConsolidateBatch): Promise<void> {
+    return this.#enqueue(() =>
+      this.#addon.consolidateAsync(this.#handle, batch.slots, batch.rowOffsets, batch.x, batch.decay),
+    );
+  }
+
+  close(): void {
+    forgotten.unregister(this);
+    this.#addon.closePool(this.#handle);
+    this.#handle = 0; // no pool has this number: later calls throw ERR_POOL_CLOSED
+  }
+
+  #enqueue<T>(call: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(call).catch((error: unknown) => {
+      throw toLorakeetError(error);
+    });
+    this.#queue = result.catch(() => {}); // a failed call does not stop those behind it
+    return result;
+  }
+}
+
+function updateArguments(batch: UpdateBatch): UpdateArguments {
+  return [
+    batch.slots,
+    batch.rowOffsets,
+    batch.x,
+    batch.target,
+    batch.rowWeight,
+    batch.learningRate,
+    batch.maxGradNorm,
+    batch.ewcLambda,
+  ];
+}
+
+/** The configuration as the addon reads it: numbers only, with the enumerations of kernels.h. */
+function nativeConfig(config: Readonly<PoolConfig>): Record<string, number> {
+  const { optimizer, ewc } = config;
+  const adamw = optimizer.kind === 'adamw' ? optimizer : { beta1: 0, beta2: 0, epsilon: 1 };
+  return {
+    rank: config.rank,
+    inFeatures: config.inFeatures,
+    outFeatures: config.outFeatures,
+    capacity: config.capacity,
+    threads: config.threads,
+    residual: Number(config.residual),
+    optimizer: Number(optimizer.kind === 'adamw'),
+    ewc: ewc === null ? 0 : ewc.form === 'proximal' ? 1 : 2,
+    scaling: config.scaling,
+    learningRate: config.learningRate,
+    maxGradNorm: config.maxGradNorm,
+    ewcLambda: ewc?.lambda ?? 0,
+    beta1: adamw.beta1,
+    beta2: adamw.beta2,
+    epsilon: adamw.epsilon,
+    weightDecay: optimizer.weightDecay,
+  };
+}
+
+function coded<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw toLorakeetError(error);
+  }
+}
+
+function toLorakeetError(error: unknown): unknown {
+  const code = (error as { code?: unknown }).code;
+  if (error instanceof LorakeetError || typeof code !== 'string' || !(code in ERROR_CODES)) return error;
+  return new LorakeetError(code as LorakeetErrorCode, messageOf(error));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
