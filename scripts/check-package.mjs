@@ -57,16 +57,18 @@ function checkContents({ files, size, unpackedSize }) {
     console.log(`  ${file.path}: ${kiB(file.size)}`);
 }
 
-/** Run inside the installed package's folder: learns one step and prints which backend did it. */
+/** Run inside the installed package's folder: learns one step and prints which backend did it, from which file. */
 const PROGRAM = `
+  import { createRequire } from 'node:module';
   import { createAdapterPool } from 'lorakeet';
   const silent = { debug() {}, info() {}, warn() {}, error() {} };
   const pool = createAdapterPool({ rank: 4, embeddingDim: 16, logger: silent });
   const content = new Float32Array(16).fill(0.25);
   const report = await pool.learn([{ userId: 'u', contentEmbedding: content, reward: 0.5 }]);
   const { name, device, reason } = pool.backend;
-  console.log(JSON.stringify({ name, device, reason, updates: report.updates, loss: report.meanLoss }));
-  pool.close();
+  const addon = Object.keys(createRequire(import.meta.url).cache).find((file) => file.endsWith('.node'));
+  console.log(JSON.stringify({ name, device, reason, addon, updates: report.updates, loss: report.meanLoss }));
+  await pool.close();
 `;
 
 function install(folder, tarball, env, flags) {
@@ -87,10 +89,11 @@ function runProgram(folder, env) {
 }
 
 function expectNative(how, folder, env) {
-  const { name, device, reason } = runProgram(folder, env);
-  if (name !== 'cpu') throw new Error(`${how}: expected the cpu backend, got ${name}: ${reason}`);
-  if (!reason.includes(join('prebuilds', ''))) throw new Error(`${how}: not loaded from prebuilds: ${reason}`);
-  console.log(`${how}: ${name} (${device}): ${reason}`);
+  const { name, device, reason, addon } = runProgram(folder, env);
+  if (name === 'js') throw new Error(`${how}: expected a native backend, got ${name}: ${reason}`);
+  const shipped = join('node_modules', 'lorakeet', 'prebuilds');
+  if (!addon?.includes(shipped)) throw new Error(`${how}: expected an addon from ${shipped}, got ${addon}`);
+  console.log(`${how}: ${name} (${device}) from ${addon.slice(addon.indexOf(shipped))}`);
 }
 
 function expectFallback(how, folder, env) {
