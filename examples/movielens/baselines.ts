@@ -5,7 +5,7 @@
  * - exact per-user ridge: the same plus a Bayesian linear regression of what is left over on the movie's factors
  *   (unit prior, noise variance 0.75), solved exactly after every event
  */
-import { isBackgroundUser, type Rating } from './data.js';
+import type { Rating } from './data.js';
 import { addOuter, BIAS_DAMPING, FACTORS, type ItemFeatures } from './features.js';
 import { solvePositiveDefinite } from './linear-algebra.js';
 
@@ -25,18 +25,24 @@ export interface History {
   ridgeErrors: Float64Array;
 }
 
-/** The held-out users in rising order of their ids, each with the events whose movie has features, in time order. */
-export function replayBaselines(ratings: readonly Rating[], features: ItemFeatures, seed: number): History[] {
+/** The users of these ratings in rising order of their ids, each with the events whose movie has features, in time order. */
+export function replayBaselines(heldOut: readonly Rating[], features: ItemFeatures): History[] {
   const ofUser = new Map<number, Rating[]>();
-  for (const rating of ratings) {
-    if (isBackgroundUser(rating.user, seed) || !features.index.has(rating.movie)) continue;
+  for (const rating of heldOut) {
+    if (!features.index.has(rating.movie)) continue;
     const events = ofUser.get(rating.user);
     if (events) events.push(rating);
     else ofUser.set(rating.user, [rating]);
   }
   return [...ofUser]
     .sort(([a], [b]) => a - b)
-    .map(([user, events]) => replayUser(user, events.sort((a, b) => a.time - b.time), features));
+    .map(([user, events]) =>
+      replayUser(
+        user,
+        events.sort((a, b) => a.time - b.time),
+        features,
+      ),
+    );
 }
 
 function replayUser(user: number, events: readonly Rating[], features: ItemFeatures): History {

@@ -1,4 +1,4 @@
-/** Reading ratings.csv strictly, and the split of its users. */
+/** Reading ratings.csv strictly, and splitting its users. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -52,7 +52,8 @@ function parseRating(line: string, where: string): Rating {
   if (fields.length !== 4) throw new UserError(`${where}: got ${fields.length} fields, expected 4 (${HEADER})`);
   const integer = (name: string, text: string, max: number) => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || value > max) throw new UserError(`${where}: ${name} is ${JSON.stringify(text)}, expected a whole number up to ${max}`);
+    if (!/^\d+$/.test(text) || value > max)
+      throw new UserError(`${where}: ${name} is ${JSON.stringify(text)}, expected a whole number up to ${max}`);
     return value;
   };
   const stars = Number(fields[2]);

@@ -2,7 +2,7 @@
  * What the background users teach about the movies: a mean, a bias per movie, and 16 factors per movie of what the biases
  * leave over. Replayed users have no part in it.
  */
-import { isBackgroundUser, type Rating } from './data.js';
+import type { Rating } from './data.js';
 import { solvePositiveDefinite, symmetricEigen } from './linear-algebra.js';
 
 export const FACTORS = 16;
@@ -29,10 +29,13 @@ interface Observations {
   residuals: number[];
 }
 
-export function fitItemFeatures(ratings: readonly Rating[], seed: number): ItemFeatures {
-  const background = ratings.filter(({ user }) => isBackgroundUser(user, seed));
+export function fitItemFeatures(background: readonly Rating[]): ItemFeatures {
   const mean = average(background.map(({ rating }) => rating));
-  const userBias = dampedMeans(background, ({ user }) => user, ({ rating }) => rating - mean);
+  const userBias = dampedMeans(
+    background,
+    ({ user }) => user,
+    ({ rating }) => rating - mean,
+  );
   const itemBias = dampedMeans(
     background,
     ({ movie }) => movie,
