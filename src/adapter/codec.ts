@@ -135,7 +135,6 @@ interface Extent {
 /** Where the sections lie. They must follow the header without gaps in the order of their codes, and fill the content. */
 function readTable(view: DataView, parameterCount: number): Map<Section, Extent> {
   const count = view.getUint32(OFFSET.sections, true);
-  requireInteger('adapter.sections', count, 2, SECTIONS.length, 'ERR_ADAPTER_CORRUPT');
   const headerLength = FIXED_HEADER_BYTES + TABLE_ENTRY_BYTES * count;
   requireEqual('adapter.headerLength', view.getUint32(OFFSET.headerLength, true), headerLength);
   requireInteger('adapter.headerLength', headerLength, 0, view.byteLength, 'ERR_ADAPTER_CORRUPT');

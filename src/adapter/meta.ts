@@ -67,7 +67,6 @@ function isJsonScalar(value: unknown): boolean {
 
 function isPlainObject(value: unknown): value is JsonObject {
   if (typeof value !== 'object' || value === null) return false;
-  if (typeof (value as JsonObject).toJSON === 'function') return false;
   const prototype = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }

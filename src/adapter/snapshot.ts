@@ -50,8 +50,6 @@ export function decodeSnapshot(bytes: Uint8Array): Uint8Array[] {
   const content = openEnvelope(SNAPSHOT, bytes);
   const view = viewOf(content);
   const count = view.getUint32(PREAMBLE_BYTES, true);
-  const mostBlobs = Math.floor((content.length - HEADER_BYTES) / (4 + MIN_ADAPTER_BYTES));
-  requireInteger('snapshot.count', count, 0, mostBlobs, 'ERR_ADAPTER_CORRUPT');
   const blobs: Uint8Array[] = [];
   let position = HEADER_BYTES;
   for (let i = 0; i < count; i++) {

@@ -84,6 +84,15 @@ describe('attacks on snapshots', () => {
     }
   });
 
+  it('a blob too short to be an adapter, though the frame adds up', () => {
+    const two = encodeSnapshot([blobs[0], blobs[2]]);
+    const shortFirst = forge(two, (view) => {
+      view.setUint32(16, 10, true);
+      view.setUint32(30, two.length - 32 - 34, true);
+    });
+    corrupt(() => decodeSnapshot(shortFirst));
+  });
+
   it('trailing bytes', () => {
     for (let more = 1; more < 200; more++) {
       corrupt(() => decodeSnapshot(splice(snapshot, snapshot.length - 32, 0, new Uint8Array(more))));
