@@ -10,7 +10,7 @@ import { type History, replayBaselines } from './baselines.js';
 import { isBackgroundUser, readRatings } from './data.js';
 import { fitItemFeatures } from './features.js';
 import { shippedData } from './job.js';
-import { ADAPTER_SETTINGS, itemTable, replayAdapters } from './replay.js';
+import { ADAPTER_SETTINGS, DivergedError, itemTable, replayAdapters } from './replay.js';
 import { formatShare, summarize } from './results.js';
 
 const SEEDS = [0, 1, 2];
@@ -87,8 +87,9 @@ async function gainShare(
       adapter: adapter[i],
     }));
     return summarize({ seed, users, batches, backend: pool.backend }).ridgeGainShare ?? Number.NaN;
-  } catch {
-    return Number.NEGATIVE_INFINITY;
+  } catch (error) {
+    if (error instanceof DivergedError) return Number.NEGATIVE_INFINITY;
+    throw error;
   } finally {
     pool.close();
   }

@@ -8,7 +8,7 @@ import { isBackgroundUser, readRatings } from './data.js';
 import { fitItemFeatures } from './features.js';
 import { HELP, type JobOptions, parseOptions } from './options.js';
 import { createProgress } from './progress.js';
-import { ADAPTER_SETTINGS, EMBEDDING_DIM, itemTable, type ReplayedBatch, replayAdapters } from './replay.js';
+import { ADAPTER_SETTINGS, itemTable, type ReplayedBatch, replayAdapters } from './replay.js';
 import { renderReport } from './report.js';
 import { formatCount, formatSummary, type RunResult, summarize } from './results.js';
 import { type Progress, type RunSettings, Store, type StoredRun } from './store.js';

@@ -41,6 +41,11 @@ export function itemTable(features: ItemFeatures): Float32Array {
   return table;
 }
 
+/** The settings are too bold for some adapter: its numbers are no longer finite. */
+export class DivergedError extends Error {
+  override readonly name = 'DivergedError';
+}
+
 /** What the replay of one batch did. */
 export interface ReplayedBatch {
   /** Its number, which is also the number of the event within each of its users. */
@@ -85,7 +90,8 @@ export async function* replayAdapters(
     const learning = performance.now();
     const { rejected } = await pool.learn({ userIds, content, target });
     const seconds = (predicted - started + performance.now() - learning) / 1000;
-    if (rejected.length > 0) throw new Error(`the adapters of users ${rejected.join(', ')} diverged in batch ${batch}`);
+    if (rejected.length > 0)
+      throw new DivergedError(`batch ${batch}: the adapters of users ${rejected.join(', ')} diverged`);
     yield { batch, users, errors, seconds };
   }
 }

@@ -62,12 +62,12 @@ export function renderReport(summary: Summary, result: RunResult): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>${escape(title)} · lorakeet</title>
+<title>${escapeHtml(title)} · lorakeet</title>
 <style>${dependency('uplot/dist/uPlot.min.css')}${STYLE}</style>
 </head>
 <body>
 <main>
-<h1>${escape(title)}</h1>
+<h1>${escapeHtml(title)}</h1>
 <p class="lead">${formatCount(summary.events)} MovieLens ratings of people whom no part of the model has seen before, replayed in
 time order. Each time, the person's adapter first predicts the rating, is scored, and only then learns from it.</p>
 <section class="tiles">
@@ -98,11 +98,11 @@ ${method(summary, result)}
 }
 
 function tile(figure: string, caption: string): string {
-  return `<div class="card tile"><b>${escape(figure)}</b><span class="note">${escape(caption)}</span></div>`;
+  return `<div class="card tile"><b>${escapeHtml(figure)}</b><span class="note">${escapeHtml(caption)}</span></div>`;
 }
 
 function figure(id: string, title: string, caption: string): string {
-  return `<figure class="card"><h2>${escape(title)}</h2><figcaption>${escape(caption)}</figcaption><div id="${id}"></div></figure>`;
+  return `<figure class="card"><h2>${escapeHtml(title)}</h2><figcaption>${escapeHtml(caption)}</figcaption><div id="${id}"></div></figure>`;
 }
 
 function table(summary: Summary): string {
@@ -132,14 +132,14 @@ function method(summary: Summary, { backend }: RunResult): string {
     "An adapter can gain more than exact ridge regression, because ridge is exact only under its own assumptions: it weighs a person's first rating like the latest, as if tastes never changed. Weight decay lets an adapter forget.",
     `Updates per second count ratings predicted and learned, over the time spent in the pool (${summary.seconds.toFixed(2)} s in all). Backend ${backend.name}${backend.device === backend.name ? '' : ` (${backend.device})`}: ${backend.reason}.`,
   ];
-  return paragraphs.map((text) => `<p>${escape(text)}</p>`).join('\n');
+  return paragraphs.map((text) => `<p>${escapeHtml(text)}</p>`).join('\n');
 }
 
 function dependency(path: string): string {
   return readFileSync(createRequire(import.meta.url).resolve(path), 'utf8');
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
