@@ -81,6 +81,30 @@ export type OptimizerOption =
   | { kind: 'sgd'; weightDecay?: number }
   | { kind: 'adamw'; beta1?: number; beta2?: number; epsilon?: number; weightDecay?: number };
 
+/**
+ * The step size of an adapter that has taken t updates:
+ *
+ *   learningRate · (final + (initial − final) / (1 + t / halvedAfter))
+ *
+ * A young adapter knows nothing and takes large steps; they shrink as feedback accumulates. docs/math.md says why.
+ */
+export interface LearningRateSchedule {
+  /** Factor of the first update, ≥ 0; default 10 */
+  initial?: number;
+  /** Factor that it falls towards, ≥ 0; default 1. With 0 the steps shrink for ever, as 1/t. */
+  final?: number;
+  /** Updates after which half of the way from initial to final is done, > 0; default 100 */
+  halvedAfter?: number;
+}
+
+/** Which backend does the work, and why it and no faster one. */
+export interface BackendInfo {
+  name: BackendName;
+  /** 'js', an instruction set, or a GPU's name */
+  device: string;
+  reason: string;
+}
+
 export interface LoRAConfig {
   /** 1 … 256, at most embeddingDim; default 4 */
   rank?: number;
@@ -90,6 +114,8 @@ export interface LoRAConfig {
   scalingFactor?: number;
   /** > 0; default 0.001 */
   learningRate?: number;
+  /** 'constant': every update uses learningRate itself; default { initial: 10 } with AdamW, 'constant' with SGD */
+  learningRateSchedule?: 'constant' | LearningRateSchedule;
   /** default true */
   useEWC?: boolean;
   /** λ ≥ 0; default 0.5 */
@@ -138,6 +164,11 @@ export interface FeedbackBatch {
   target: Float32Array | Uint32Array;
   /** [n] ≥ 0; default 1 */
   weight?: Float32Array;
+}
+
+export interface SnapshotOptions {
+  /** Only the adapters that changed after the pool had this `revision`; default −1, all. */
+  changedSince?: number;
 }
 
 /** What one learn() did: one optimizer step for every user in the batch. */

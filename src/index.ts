@@ -1,0 +1,22 @@
+export { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from './errors.js';
+export type { BackendName } from './kernels/contract.js';
+export { consoleLogger, type Logger, silentLogger } from './logger.js';
+export { createLoRAPersonalizationEngine, LoRAPersonalizationEngine } from './personalization/engine.js';
+export { createAdapterFeedback, type FeedbackOptions } from './personalization/feedback.js';
+export type { ResolvedConfig } from './personalization/options.js';
+export { AdapterPool, createAdapterPool } from './personalization/pool.js';
+export type {
+  AdapterFeedback,
+  AdapterMetadata,
+  AdapterPoolOptions,
+  BackendInfo,
+  FeedbackBatch,
+  LearningRateSchedule,
+  LearnReport,
+  LoRAConfig,
+  OptimizerOption,
+  PoolFeedback,
+  SnapshotOptions,
+  UserLoRAAdapter,
+  WatchEvent,
+} from './personalization/types.js';

@@ -1,0 +1,138 @@
+/** One learn() of the pool: fresh adapters for new users, then one step of every user, in portions. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type BackendName, UpdateFlag } from '../kernels/contract.js';
+import type { GroupedFeedback } from './grouped-feedback.js';
+import type { PooledAdapters } from './pooled-adapters.js';
+import type { LearnReport } from './types.js';
+
+/**
+ * Work of one kernel call, in multiply-adds: on the order of a millisecond, which is what a personalize() made meanwhile
+ * may have to wait. For js and, per thread, cpu from the benchmark's rates; a GPU is held back by copying the rows.
+ */
+const PORTION: Record<BackendName, (threads: number) => number> = {
+  js: () => 2e6,
+  cpu: (threads) => 3e7 * threads,
+  cuda: () => 1e9,
+};
+
+/** Below this share of a portion, changing threads would take longer than the work. */
+const BACKGROUND_SHARE = 0.1;
+
+/** Fresh adapters made without a break: 2²⁰ numbers take some milliseconds. */
+const CREATION_PARAMETERS = 2 ** 20;
+
+export interface LearningCosts {
+  backend: BackendName;
+  threads: number;
+  /** Numbers in one adapter. */
+  parameterCount: number;
+}
+
+/**
+ * Teaches `adapters` the feedback and reports. `reserve` is told how many of the capacity's places are promised to users
+ * still to be created. Throws ERR_POOL_FULL with nothing changed. A user who is removed while this runs stays removed,
+ * and the rest of his feedback is dropped.
+ */
+export async function learnFeedback(
+  adapters: PooledAdapters,
+  feedback: GroupedFeedback,
+  costs: LearningCosts,
+  reserve: (places: number) => void,
+): Promise<LearnReport> {
+  const { userIds, rowOffsets } = feedback;
+  const report: LearnReport = {
+    updates: 0,
+    rows: rowOffsets[userIds.length],
+    created: await createUnknown(adapters, userIds, costs, reserve),
+    clipped: 0,
+    rejected: [],
+    meanLoss: 0,
+  };
+  const portion = PORTION[costs.backend](costs.threads);
+  let first = 0;
+  while (first < userIds.length) {
+    if (!adapters.has(userIds[first])) {
+      first += 1;
+      continue;
+    }
+    let work = 0;
+    let end = first;
+    do {
+      work += workOf(rowOffsets[end + 1] - rowOffsets[end], costs);
+      end += 1;
+    } while (end < userIds.length && work < portion && adapters.has(userIds[end]));
+    await learnPortion(adapters, feedback, first, end, work > BACKGROUND_SHARE * portion, report);
+    first = end;
+    // the js backend has no background, so timers and requests get their turn here
+    if (first < userIds.length) await nextTurn();
+  }
+  if (report.updates > 0) report.meanLoss /= report.updates;
+  return report;
+}
+
+async function createUnknown(
+  adapters: PooledAdapters,
+  userIds: readonly string[],
+  costs: LearningCosts,
+  reserve: (places: number) => void,
+): Promise<number> {
+  const unknown = userIds.filter((userId) => !adapters.has(userId));
+  adapters.requireRoom(unknown);
+  const perTurn = Math.max(1, Math.floor(CREATION_PARAMETERS / costs.parameterCount));
+  const created: string[] = [];
+  try {
+    for (let first = 0; first < unknown.length; first += perTurn) {
+      const some = unknown.slice(first, first + perTurn).filter((userId) => !adapters.has(userId));
+      adapters.create(some);
+      created.push(...some);
+      reserve(Math.max(0, unknown.length - first - perTurn));
+      if (first + perTurn < unknown.length) await nextTurn();
+    }
+  } catch (error) {
+    for (const userId of created) adapters.remove(userId);
+    throw error;
+  } finally {
+    reserve(0);
+  }
+  return created.length;
+}
+
+/** Steps users first … end−1 and adds to the report, summing losses in meanLoss. */
+async function learnPortion(
+  adapters: PooledAdapters,
+  feedback: GroupedFeedback,
+  first: number,
+  end: number,
+  inBackground: boolean,
+  report: LearnReport,
+): Promise<void> {
+  const users = feedback.userIds.slice(first, end);
+  const { flags, loss } = await adapters.step(users, rowsBetween(feedback, first, end), inBackground);
+  for (let i = 0; i < users.length; i++) {
+    if (flags[i] & UpdateFlag.REJECTED) report.rejected.push(users[i]);
+    if (flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
+    report.updates += 1;
+    report.meanLoss += loss[i];
+    if (flags[i] & UpdateFlag.CLIPPED) report.clipped += 1;
+  }
+}
+
+function rowsBetween({ rowOffsets, x, target, rowWeight }: GroupedFeedback, firstUser: number, endUser: number) {
+  const rows = rowOffsets[rowOffsets.length - 1];
+  const [first, end] = [rowOffsets[firstUser], rowOffsets[endUser]];
+  const cut = <T extends { length: number; subarray(begin: number, end: number): T }>(array: T) => {
+    const width = array.length / rows;
+    return array.subarray(first * width, end * width);
+  };
+  return {
+    rowOffsets: rowOffsets.slice(firstUser, endUser + 1).map((offset) => offset - first),
+    x: x instanceof Float32Array ? cut(x) : cut(x),
+    target: target instanceof Float32Array ? cut(target) : cut(target),
+    rowWeight: rowWeight && cut(rowWeight),
+  };
+}
+
+/** Multiply-adds of a step: forward and two gradients for each row, and what the parameters cost whatever the rows. */
+function workOf(rows: number, { parameterCount }: LearningCosts): number {
+  return parameterCount * (2.5 * rows + 12);
+}

@@ -1,0 +1,204 @@
+/** Options of the engine and the pool: defaults, and checks that name the option. */
+import { availableParallelism } from 'node:os';
+import { type AdapterShape, requireAdapterShape } from '../adapter/config.js';
+import { fail, rejectUnknownKeys, requireBoolean, requireInteger, requireNumber, requireOneOf } from '../checks.js';
+import {
+  BACKEND_NAMES,
+  type BackendName,
+  MAX_CAPACITY,
+  MAX_FEATURES,
+  MAX_RANK,
+  MAX_THREADS,
+  type OptimizerConfig,
+  type PoolConfig,
+} from '../kernels/contract.js';
+import { consoleLogger, type Logger } from '../logger.js';
+import type { AdapterPoolOptions, LearningRateSchedule, LoRAConfig, OptimizerOption } from './types.js';
+
+/** LoRAConfig with every field filled in. */
+export interface ResolvedConfig {
+  rank: number;
+  embeddingDim: number;
+  scalingFactor: number;
+  learningRate: number;
+  learningRateSchedule: Required<LearningRateSchedule>;
+  useEWC: boolean;
+  ewcLambda: number;
+  gradientClipThreshold: number;
+  seed: number;
+  optimizer: OptimizerConfig;
+  backend: BackendName | 'auto';
+  threads: number;
+  logger: Logger;
+}
+
+export interface ResolvedPoolOptions {
+  config: ResolvedConfig;
+  capacity: number;
+  items: Float32Array | null;
+}
+
+const CONFIG_KEYS: readonly (keyof LoRAConfig)[] = [
+  'rank',
+  'embeddingDim',
+  'scalingFactor',
+  'learningRate',
+  'learningRateSchedule',
+  'useEWC',
+  'ewcLambda',
+  'gradientClipThreshold',
+  'seed',
+  'optimizer',
+  'backend',
+  'threads',
+  'logger',
+];
+const POOL_KEYS: readonly (keyof AdapterPoolOptions)[] = [...CONFIG_KEYS, 'capacity', 'items'];
+
+/** PyTorch's betas and epsilon; no weight decay, as in Hugging Face's trainer: holding on to what is known is EWC's job. */
+const ADAMW_DEFAULTS = { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
+const SGD_DEFAULTS = { kind: 'sgd', weightDecay: 0 } as const;
+
+const DECAYING: Required<LearningRateSchedule> = { initial: 10, final: 1, halvedAfter: 100 };
+const CONSTANT: Required<LearningRateSchedule> = { initial: 1, final: 1, halvedAfter: 100 };
+
+/** Two slots a user and one for all unknown users (user-table.ts) stay below the contract's limit. */
+const MAX_USERS = MAX_CAPACITY / 2 - 1;
+const DEFAULT_CAPACITY = 100_000;
+
+/** Throws ERR_INVALID_CONFIG naming the option that is unknown, of the wrong type or out of range. */
+export function resolveConfig(config: LoRAConfig = {}): ResolvedConfig {
+  return resolveKnown(requireOptions('config', config, CONFIG_KEYS));
+}
+
+/** As resolveConfig; the length and the numbers of `items` are checked where the table is bound. */
+export function resolvePoolOptions(options: AdapterPoolOptions = {}): ResolvedPoolOptions {
+  const { capacity = DEFAULT_CAPACITY, items = null, ...config } = requireOptions('options', options, POOL_KEYS);
+  return { config: resolveKnown(config), capacity: requireInteger('capacity', capacity, 1, MAX_USERS), items };
+}
+
+function resolveKnown(given: LoRAConfig): ResolvedConfig {
+  const embeddingDim = requireInteger('embeddingDim', orDefault(given.embeddingDim, 64), 1, MAX_FEATURES);
+  const optimizer = resolveOptimizer(orDefault(given.optimizer, 'adamw'));
+  const threads = orDefault(given.threads, Math.min(availableParallelism(), MAX_THREADS));
+  return {
+    rank: requireInteger('rank', orDefault(given.rank, 4), 1, Math.min(MAX_RANK, embeddingDim)),
+    embeddingDim,
+    scalingFactor: requireNumber('scalingFactor', orDefault(given.scalingFactor, 1), { above: 0 }),
+    learningRate: requireNumber('learningRate', orDefault(given.learningRate, 0.001), { above: 0 }),
+    learningRateSchedule: resolveSchedule(given.learningRateSchedule, optimizer),
+    useEWC: requireBoolean('useEWC', orDefault(given.useEWC, true)),
+    ewcLambda: requireNumber('ewcLambda', orDefault(given.ewcLambda, 0.5), { min: 0 }),
+    gradientClipThreshold: requireNumber('gradientClipThreshold', orDefault(given.gradientClipThreshold, 1), {
+      above: 0,
+    }),
+    seed: requireInteger('seed', orDefault(given.seed, 0), 0, 2 ** 32 - 1),
+    optimizer,
+    backend: requireOneOf('backend', orDefault(given.backend, 'auto'), ['auto', ...BACKEND_NAMES]),
+    threads: requireInteger('threads', threads, 1, MAX_THREADS),
+    logger: requireLogger(orDefault(given.logger, consoleLogger)),
+  };
+}
+
+/** Unlike ??, lets null through to the check that rejects it. */
+function orDefault<T>(value: T | undefined, otherwise: T): T {
+  return value === undefined ? otherwise : value;
+}
+
+export function adapterShapeOf(config: ResolvedConfig): Required<AdapterShape> {
+  const { rank, embeddingDim, scalingFactor } = config;
+  return requireAdapterShape('config', {
+    rank,
+    inFeatures: embeddingDim,
+    outFeatures: embeddingDim,
+    alpha: scalingFactor,
+    rsLora: false,
+  });
+}
+
+/** The kernel pool in which adapters of this configuration learn. */
+export function poolConfigOf(config: ResolvedConfig, capacity: number): PoolConfig {
+  return {
+    rank: config.rank,
+    inFeatures: config.embeddingDim,
+    outFeatures: config.embeddingDim,
+    scaling: config.scalingFactor / config.rank,
+    residual: true,
+    capacity,
+    optimizer: config.optimizer,
+    ewc: config.useEWC ? { form: 'proximal', lambda: config.ewcLambda } : null,
+    learningRate: config.learningRate,
+    maxGradNorm: config.gradientClipThreshold,
+    threads: config.threads,
+  };
+}
+
+/** Step size of an adapter that has taken `updates` updates. */
+export function learningRateAt(config: ResolvedConfig, updates: number): number {
+  const { initial, final, halvedAfter } = config.learningRateSchedule;
+  return config.learningRate * (final + (initial - final) / (1 + updates / halvedAfter));
+}
+
+function resolveOptimizer(option: OptimizerOption): OptimizerConfig {
+  const settings = typeof option === 'string' ? { kind: option } : requireObject('optimizer', option);
+  if (requireOneOf('optimizer', settings.kind, ['sgd', 'adamw']) === 'sgd') {
+    const { weightDecay } = withDefaults('optimizer', settings, SGD_DEFAULTS);
+    return { kind: 'sgd', weightDecay: requireNumber('optimizer.weightDecay', weightDecay, { min: 0 }) };
+  }
+  const { beta1, beta2, epsilon, weightDecay } = withDefaults('optimizer', settings, ADAMW_DEFAULTS);
+  return {
+    kind: 'adamw',
+    beta1: requireDecayRate('optimizer.beta1', beta1),
+    beta2: requireDecayRate('optimizer.beta2', beta2),
+    epsilon: requireNumber('optimizer.epsilon', epsilon, { above: 0 }),
+    weightDecay: requireNumber('optimizer.weightDecay', weightDecay, { min: 0 }),
+  };
+}
+
+function requireDecayRate(name: string, value: unknown): number {
+  if (typeof value !== 'number' || !(value >= 0 && value < 1)) {
+    fail('ERR_INVALID_CONFIG', name, value, 'a number at least 0 and below 1');
+  }
+  return value;
+}
+
+function resolveSchedule(option: LoRAConfig['learningRateSchedule'], optimizer: OptimizerConfig) {
+  if (option === undefined) return optimizer.kind === 'adamw' ? { ...DECAYING } : { ...CONSTANT };
+  if (option === 'constant') return { ...CONSTANT };
+  const name = 'learningRateSchedule';
+  if (typeof option === 'string') fail('ERR_INVALID_CONFIG', name, option, "'constant' or an object");
+  const { initial, final, halvedAfter } = withDefaults(name, requireObject(name, option), DECAYING);
+  return {
+    initial: requireNumber(`${name}.initial`, initial, { min: 0 }),
+    final: requireNumber(`${name}.final`, final, { min: 0 }),
+    halvedAfter: requireNumber(`${name}.halvedAfter`, halvedAfter, { above: 0 }),
+  };
+}
+
+/** `settings` over `defaults`, an undefined field counting as absent; rejects a field that `defaults` does not have. */
+function withDefaults<T extends object>(name: string, settings: object, defaults: T): Record<keyof T, unknown> {
+  rejectUnknownKeys(name, settings, Object.keys(defaults));
+  const given = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) };
+}
+
+function requireLogger(value: Logger): Logger {
+  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+    if (typeof value?.[level] !== 'function')
+      fail('ERR_INVALID_CONFIG', `logger.${level}`, value?.[level], 'a function');
+  }
+  return value;
+}
+
+function requireOptions<T extends object>(name: string, value: T, known: readonly string[]): T {
+  requireObject(name, value);
+  rejectUnknownKeys(name, value, known);
+  return value;
+}
+
+function requireObject(name: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    fail('ERR_INVALID_CONFIG', name, value, 'an object');
+  }
+  return value as Record<string, unknown>;
+}

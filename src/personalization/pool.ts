@@ -1,0 +1,215 @@
+/** The high-throughput form of the engine: it keeps the adapters of many users and works on all of them in one call. */
+import { decodeAdapter, encodeAdapter } from '../adapter/codec.js';
+import { decodeSnapshot, encodeSnapshot } from '../adapter/snapshot.js';
+import { fail, rejectUnknownKeys } from '../checks.js';
+import { LorakeetError } from '../errors.js';
+import type { KernelPool } from '../kernels/contract.js';
+import { recordOf, stateOf } from './adapter-record.js';
+import { openBackend } from './backend.js';
+import { requireArgument, requireUserId } from './feedback.js';
+import { type GroupedFeedback, groupFeedback, requireUserIds } from './grouped-feedback.js';
+import { learnFeedback } from './learning.js';
+import { poolConfigOf, type ResolvedConfig, resolvePoolOptions } from './options.js';
+import { PooledAdapters } from './pooled-adapters.js';
+import type {
+  AdapterPoolOptions,
+  BackendInfo,
+  FeedbackBatch,
+  LearnReport,
+  PoolFeedback,
+  SnapshotOptions,
+  UserLoRAAdapter,
+} from './types.js';
+import { readUserMeta } from './user-meta.js';
+import { slotsFor } from './user-table.js';
+
+/** As `new AdapterPool(options)`. */
+export function createAdapterPool(options?: AdapterPoolOptions): AdapterPool {
+  return new AdapterPool(options);
+}
+
+/**
+ * Adapters of many users, by user id, in the memory of the backend.
+ *
+ * learn() runs in the background; learns take effect one after another in the order in which they were called, so that
+ * concurrent ones lose nothing. All other methods are synchronous and see the adapters as they are at that moment: every
+ * adapter is whole, before or after its step, and a call waits for about a millisecond of running work at most.
+ */
+export class AdapterPool {
+  /** What executes, and why it and no faster backend. */
+  readonly backend: Readonly<BackendInfo>;
+  readonly capacity: number;
+  readonly #config: ResolvedConfig;
+  readonly #items: Float32Array | null;
+  readonly #kernel: KernelPool;
+  readonly #adapters: PooledAdapters;
+  #lastLearn: Promise<unknown> = Promise.resolve();
+  /** Places promised to users whom the running learn is about to create. */
+  #reserved = 0;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * `options.items` must stay unchanged while the pool lives. Throws ERR_INVALID_CONFIG naming the option,
+   * ERR_BACKEND_UNAVAILABLE if a backend was asked for by name and cannot be used, and for `items` ERR_INVALID_ARGUMENT,
+   * ERR_LENGTH_MISMATCH or ERR_NOT_FINITE.
+   */
+  constructor(options?: AdapterPoolOptions) {
+    const { config, capacity, items } = resolvePoolOptions(options);
+    const { backend, info } = openBackend(config);
+    this.backend = info;
+    this.capacity = capacity;
+    this.#config = config;
+    this.#items = items;
+    this.#kernel = backend.createPool(poolConfigOf(config, slotsFor(capacity)));
+    if (items) this.#kernel.bindItems(items);
+    this.#adapters = new PooledAdapters(this.#kernel, config, capacity);
+  }
+
+  /** Users held. */
+  get size(): number {
+    return this.#adapters.size;
+  }
+
+  /** Rises with every change of an adapter; see snapshot(). */
+  get revision(): number {
+    return this.#adapters.revision;
+  }
+
+  /** Settings in effect, as new objects. */
+  getConfig(): ResolvedConfig {
+    const { optimizer, learningRateSchedule } = this.#config;
+    return { ...this.#config, optimizer: { ...optimizer }, learningRateSchedule: { ...learningRateSchedule } };
+  }
+
+  has(userId: string): boolean {
+    return this.#adapters.has(requireUserId('userId', userId));
+  }
+
+  userIds(): string[] {
+    return [...this.#adapters.userIds()];
+  }
+
+  /**
+   * One optimizer step for every user in the feedback, on all of that user's rows. New users get a fresh adapter first.
+   * The feedback is checked and copied before this returns.
+   *
+   * Rejects with nothing changed: ERR_INVALID_ARGUMENT, ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, ERR_OUT_OF_RANGE,
+   * ERR_NO_ITEMS, ERR_ITEM_OUT_OF_RANGE, ERR_POOL_FULL, ERR_POOL_CLOSED. A user whose loss or gradient overflows is left
+   * unchanged and listed in the report.
+   */
+  async learn(feedback: readonly PoolFeedback[] | FeedbackBatch): Promise<LearnReport> {
+    this.#requireOpen();
+    const grouped = groupFeedback(feedback, { matrix: this.#items, features: this.#config.embeddingDim });
+    const learn = this.#lastLearn.then(() => this.#learn(grouped));
+    this.#lastLearn = learn.catch(() => undefined);
+    return learn;
+  }
+
+  /**
+   * Row i of the content as userIds[i] sees it: x + (scalingFactor/rank)·B·(A·x). Content as vectors [n × embeddingDim]
+   * or item numbers [n]; the result, [n × embeddingDim], goes to `out` if given. A user whom the pool does not know sees
+   * the content as it is. NaN in gives NaN out. Throws ERR_INVALID_ARGUMENT, ERR_LENGTH_MISMATCH, ERR_NO_ITEMS,
+   * ERR_ITEM_OUT_OF_RANGE or ERR_POOL_CLOSED.
+   */
+  personalize(userIds: readonly string[], content: Float32Array | Uint32Array, out?: Float32Array): Float32Array {
+    this.#requireOpen();
+    if (!Array.isArray(userIds)) fail('ERR_INVALID_ARGUMENT', 'userIds', userIds, 'an array of strings');
+    const length = requireUserIds('userIds', userIds) * this.#config.embeddingDim;
+    if (content instanceof Float32Array && content.length !== length) {
+      throw new LorakeetError('ERR_LENGTH_MISMATCH', `content: got ${content.length} elements, expected ${length}`);
+    }
+    const y = out ?? new Float32Array(length);
+    const slots = Uint32Array.from(userIds, (userId) => this.#adapters.applySlotOf(userId));
+    this.#kernel.apply({ slots, x: content }, y);
+    return y;
+  }
+
+  /**
+   * A copy of the user's adapter, undefined if there is none. Its lastBatch is only there if the adapter came with one
+   * and has not learned here since: the pool does not spend another pass on the loss after a step. While a step of this
+   * user is running, its loss may not have gone into avgLoss yet.
+   */
+  getAdapter(userId: string): UserLoRAAdapter | undefined {
+    this.#requireOpen();
+    const state = this.#adapters.get(requireUserId('userId', userId));
+    return state && recordOf(state);
+  }
+
+  /**
+   * Adds the adapter, or replaces the user's. Feedback whose step is running does not reach it. Throws
+   * ERR_ADAPTER_MISMATCH (other rank, embeddingDim or scaling), ERR_POOL_FULL, or the error of a broken adapter.
+   */
+  setAdapter(adapter: UserLoRAAdapter): void {
+    this.#requireOpen();
+    const state = stateOf(adapter);
+    this.#adapters.requireRoom([adapter.userId], this.#reserved);
+    this.#adapters.put([state]);
+  }
+
+  /** Forgets the user, also for the rest of a learn() that is running; false if the pool does not know him. */
+  removeUser(userId: string): boolean {
+    this.#requireOpen();
+    return this.#adapters.remove(requireUserId('userId', userId));
+  }
+
+  /**
+   * All adapters in bytes, optimizer state included, for restore(). With `changedSince` only those that changed after the
+   * pool had that revision, which makes saving often cheap:
+   *
+   *   const revision = pool.revision;
+   *   save(pool.snapshot({ changedSince: lastSaved }));
+   *   lastSaved = revision;
+   *
+   * Removed users are not in it; that is for the caller to store.
+   */
+  snapshot(options: SnapshotOptions = {}): Uint8Array {
+    this.#requireOpen();
+    if (typeof options !== 'object' || options === null) fail('ERR_INVALID_ARGUMENT', 'options', options, 'an object');
+    rejectUnknownKeys('options', options, ['changedSince']);
+    const { changedSince = -1 } = options;
+    requireArgument('options.changedSince', changedSince, -1);
+    return encodeSnapshot([...this.#adapters.statesChangedSince(changedSince)].map(encodeAdapter));
+  }
+
+  /**
+   * Puts all adapters of a snapshot into the pool, replacing those of the same users; others stay. Returns their number.
+   * All or none: throws, with nothing changed, ERR_ADAPTER_CORRUPT, ERR_ADAPTER_VERSION, ERR_ADAPTER_MISMATCH,
+   * ERR_POOL_FULL or ERR_OUT_OF_MEMORY.
+   */
+  restore(bytes: Uint8Array): number {
+    this.#requireOpen();
+    const states = decodeSnapshot(bytes).map(decodeAdapter);
+    const userIds = new Set(states.map((state) => readUserMeta(state.meta).userId));
+    if (userIds.size !== states.length) {
+      fail('ERR_ADAPTER_CORRUPT', 'snapshot', bytes, 'no user twice');
+    }
+    this.#adapters.requireRoom([...userIds], this.#reserved);
+    this.#adapters.put(states);
+    return states.length;
+  }
+
+  /** Waits for all learns called so far, then frees the memory. Later calls throw ERR_POOL_CLOSED. */
+  close(): Promise<void> {
+    this.#closing ??= this.#lastLearn.then(() => this.#kernel.close());
+    return this.#closing;
+  }
+
+  async #learn(feedback: GroupedFeedback): Promise<LearnReport> {
+    const { parameterCount } = this.#kernel.layout;
+    const costs = { backend: this.backend.name, threads: this.#config.threads, parameterCount };
+    const report = await learnFeedback(this.#adapters, feedback, costs, (places) => {
+      this.#reserved = places;
+    });
+    if (report.rejected.length > 0) {
+      const users = report.rejected.slice(0, 5).join(', ');
+      this.#config.logger.warn(
+        `lorakeet: ${report.rejected.length} users left unchanged, their loss or gradient is not finite: ${users}`,
+      );
+    }
+    return report;
+  }
+
+  #requireOpen(): void {
+    if (this.#closing) throw new LorakeetError('ERR_POOL_CLOSED', 'the pool has been closed, expected an open one');
+  }
+}

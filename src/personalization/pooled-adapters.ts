@@ -1,0 +1,232 @@
+/**
+ * Many users' adapters in one kernel pool: put, get, remove, and one step of many at once. Everything but the step is
+ * synchronous and may be called while a step runs; steps themselves come one at a time (AdapterPool queues them).
+ */
+import { type AdapterShape, requireSameShape } from '../adapter/config.js';
+import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
+import { LorakeetError } from '../errors.js';
+import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
+import { initialState } from './adapter-record.js';
+import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
+import { UserColumns } from './user-columns.js';
+import { newUserMeta, readUserMeta, toJson, type UserMeta } from './user-meta.js';
+import { UNKNOWN_USER_SLOT, UserTable } from './user-table.js';
+
+/** The sections and the step count of an adapter as it came, for what the kernel pool has no room for. */
+type Carried = Pick<AdapterState, 'fisher' | 'anchor' | 'moment1' | 'moment2' | 'step'>;
+
+interface RunningStep {
+  batch: UpdateBatch & { learningRate: Float32Array };
+  now: number;
+}
+
+export class PooledAdapters {
+  readonly #kernel: KernelPool;
+  readonly #config: ResolvedConfig;
+  readonly #shape: Required<AdapterShape>;
+  readonly #users: UserTable;
+  readonly #columns = new UserColumns();
+  readonly #carried = new Map<number, Carried>();
+  #running: RunningStep | undefined;
+  #revision = 0;
+
+  constructor(kernel: KernelPool, config: ResolvedConfig, capacity: number) {
+    this.#kernel = kernel;
+    this.#config = config;
+    this.#shape = adapterShapeOf(config);
+    this.#users = new UserTable(capacity);
+  }
+
+  /** Rises with every change; see statesChangedSince. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get size(): number {
+    return this.#users.size;
+  }
+
+  has(userId: string): boolean {
+    return this.#users.slotOf(userId) !== undefined;
+  }
+
+  userIds(): IterableIterator<string> {
+    return this.#users.userIds();
+  }
+
+  /** The user's slot for applying: that of the identity map if he is not here. */
+  applySlotOf(userId: string): number {
+    return this.#users.slotOf(userId) ?? UNKNOWN_USER_SLOT;
+  }
+
+  /** Throws ERR_POOL_FULL unless all of `userIds` (distinct) fit beside those here and `reserved` more. */
+  requireRoom(userIds: readonly string[], reserved = 0): void {
+    const added = userIds.reduce((count, userId) => (this.has(userId) ? count : count + 1), 0);
+    const room = this.#users.capacity - this.size - reserved;
+    if (added > room) {
+      throw new LorakeetError(
+        'ERR_POOL_FULL',
+        `capacity: got ${added} new users, expected at most ${room} beside the ${this.size} in a pool of ` +
+          `${this.#users.capacity}${reserved > 0 ? ` (${reserved} places are promised to a running learn)` : ''}`,
+      );
+    }
+  }
+
+  /** Adds or replaces the adapters of distinct users, all or none; the caller has seen to room. */
+  put(states: readonly AdapterState[]): void {
+    const { layout } = this.#kernel;
+    const metas = states.map((state) => readUserMeta(state.meta));
+    for (const state of states) requireSameShape('adapter', state.shape, this.#shape);
+    const slabs = allocateFloats(states.length * layout.slabLength);
+    const steps = Uint32Array.from(states, (state, i) => writeToSlab(state, layout, slabs, i));
+    const slots = Uint32Array.from(metas, ({ userId }) => this.#users.slotFor(userId));
+    try {
+      this.#kernel.write(slots, slabs, steps);
+    } catch (error) {
+      for (const slot of slots) this.#users.giveBack(slot);
+      throw error;
+    }
+    this.#revision += 1;
+    metas.forEach((meta, i) => {
+      this.#users.assign(meta.userId, slots[i]);
+      this.#columns.set(slots[i], meta, steps[i], this.#revision);
+      this.#carry(slots[i], states[i]);
+    });
+  }
+
+  /** Adds fresh adapters for users that are not here. */
+  create(userIds: readonly string[]): void {
+    const { learningRate, seed } = this.#config;
+    const now = Date.now();
+    // zero sections are filled in by put
+    const bare = { ewc: false, moments: false };
+    this.put(userIds.map((userId) => initialState(this.#shape, newUserMeta(userId, learningRate, now), seed, bare)));
+  }
+
+  get(userId: string): AdapterState | undefined {
+    const slot = this.#users.slotOf(userId);
+    return slot === undefined ? undefined : this.#read(slot, userId);
+  }
+
+  /** The adapters that changed after `revision`; all of them after −1. */
+  *statesChangedSince(revision: number): Generator<AdapterState> {
+    for (const userId of this.#users.userIds()) {
+      const slot = this.#users.slotOf(userId) as number;
+      if (this.#columns.revisionOf(slot) > revision) yield this.#read(slot, userId);
+    }
+  }
+
+  /** Forgets the user; false if he is not here. */
+  remove(userId: string): boolean {
+    const slot = this.#users.slotOf(userId);
+    if (slot === undefined) return false;
+    if (!this.#users.isPinned(slot)) this.#kernel.clear(Uint32Array.of(slot));
+    this.#users.remove(userId);
+    this.#carried.delete(slot);
+    this.#revision += 1;
+    return true;
+  }
+
+  /**
+   * One step of the distinct users `userIds`, all of them here, on their rows (CSR, as in UpdateBatch). Users who leave
+   * meanwhile are gone when it ends.
+   */
+  async step(
+    userIds: readonly string[],
+    rows: Omit<UpdateBatch, 'slots'>,
+    inBackground: boolean,
+  ): Promise<UpdateReport> {
+    const slots = Uint32Array.from(userIds, (userId) => this.#users.slotOf(userId) as number);
+    const learningRate = Float32Array.from(slots, (slot) =>
+      learningRateAt(this.#config, this.#columns.updatesOf(slot)),
+    );
+    const batch = { ...rows, slots, learningRate };
+    this.#running = { batch, now: Date.now() };
+    this.#users.pin(slots);
+    try {
+      const report = inBackground ? await this.#kernel.updateAsync(batch) : this.#updateNow(batch);
+      this.#record(this.#running, report);
+      return report;
+    } finally {
+      this.#running = undefined;
+      const left = this.#users.unpin();
+      if (left.length > 0) this.#kernel.clear(Uint32Array.from(left));
+    }
+  }
+
+  #updateNow(batch: UpdateBatch): UpdateReport {
+    const users = batch.slots.length;
+    const report = { loss: new Float32Array(users), gradNorm: new Float32Array(users), flags: new Uint8Array(users) };
+    this.#kernel.update(batch, report);
+    return report;
+  }
+
+  #record({ batch, now }: RunningStep, report: UpdateReport): void {
+    this.#revision += 1;
+    const { slots, rowOffsets, learningRate } = batch;
+    for (let i = 0; i < slots.length; i++) {
+      if (report.flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
+      if (this.#users.userOf(slots[i]) === undefined) continue;
+      this.#columns.recordStep(slots[i], {
+        rows: rowOffsets[i + 1] - rowOffsets[i],
+        loss: report.loss[i],
+        learningRate: learningRate[i],
+        now,
+        revision: this.#revision,
+      });
+    }
+  }
+
+  #read(slot: number, userId: string): AdapterState {
+    const { layout } = this.#kernel;
+    const slab = new Float32Array(layout.slabLength);
+    const steps = new Uint32Array(1);
+    // waits for a step that is running
+    this.#kernel.read(Uint32Array.of(slot), slab, steps);
+    const meta = this.#metaAfter(slot, userId, steps[0]);
+    const none = { weights: new Float32Array(layout.parameterCount), step: 0 };
+    const previous = { ...none, ...this.#carried.get(slot), shape: this.#shape, meta: toJson(meta) };
+    return readFromSlab(layout, slab, 0, steps[0], previous);
+  }
+
+  /**
+   * The user's data that go with his weights after `steps` steps. When a step has just been taken and its report is still
+   * on its way to this thread, it is counted already; only its loss is missing from avgLoss until the report arrives.
+   */
+  #metaAfter(slot: number, userId: string, steps: number): UserMeta {
+    const meta = this.#columns.get(slot, userId);
+    if (!this.#running || !this.#users.isPinned(slot) || steps === this.#columns.optimizerStepOf(slot)) return meta;
+    const { batch, now } = this.#running;
+    const i = batch.slots.indexOf(slot);
+    const totalSamples = meta.totalSamples + batch.rowOffsets[i + 1] - batch.rowOffsets[i];
+    const times = { updatedAt: now, lastTrainedAt: now };
+    return {
+      ...meta,
+      ...times,
+      version: meta.version + 1,
+      totalSamples,
+      learningRate: batch.learningRate[i],
+      lastBatch: undefined,
+    };
+  }
+
+  #carry(slot: number, state: AdapterState): void {
+    const { sections } = this.#kernel.layout;
+    const fisherStays = !sections.includes('fisher') && state.fisher;
+    const momentsStay = !sections.includes('moment1') && state.moment1;
+    if (fisherStays || momentsStay) {
+      const { fisher, anchor, moment1, moment2, step } = state;
+      this.#carried.set(slot, { fisher, anchor, moment1, moment2, step });
+    } else {
+      this.#carried.delete(slot);
+    }
+  }
+}
+
+function allocateFloats(length: number): Float32Array {
+  try {
+    return new Float32Array(length);
+  } catch (cause) {
+    throw new LorakeetError('ERR_OUT_OF_MEMORY', `no memory for ${length} numbers; nothing was changed`, { cause });
+  }
+}

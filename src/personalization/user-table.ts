@@ -1,0 +1,97 @@
+/**
+ * Which user has which slot of a kernel pool.
+ *
+ * Slot 0 belongs to nobody and is never written: it is the identity map, and stands for every user that is not here.
+ *
+ * While an update runs in another thread, its slots are *pinned*: they must neither be written nor go to another user, or
+ * one user's feedback could reach another's adapter. A user who is replaced or removed meanwhile leaves a pinned slot at
+ * once, but the slot is only free after unpin(). That can need more slots than users, hence SLOTS_PER_USER.
+ */
+import { SlotList } from './slot-list.js';
+
+export const UNKNOWN_USER_SLOT = 0;
+
+const SLOTS_PER_USER = 2;
+
+/** Slots that a kernel pool needs so that a table of `capacity` users never runs out of them. */
+export function slotsFor(capacity: number): number {
+  return 1 + SLOTS_PER_USER * capacity;
+}
+
+export class UserTable {
+  readonly #slotOf = new Map<string, number>();
+  /** By slot. */
+  readonly #userIds: (string | undefined)[] = [];
+  readonly #slots: SlotList;
+  readonly #pinned = new Set<number>();
+
+  constructor(readonly capacity: number) {
+    this.#slots = new SlotList(SLOTS_PER_USER * capacity, 1);
+  }
+
+  get size(): number {
+    return this.#slotOf.size;
+  }
+
+  userIds(): IterableIterator<string> {
+    return this.#slotOf.keys();
+  }
+
+  slotOf(userId: string): number | undefined {
+    return this.#slotOf.get(userId);
+  }
+
+  /** Who has the slot; undefined when it is free, or pinned but left. */
+  userOf(slot: number): string | undefined {
+    return this.#userIds[slot];
+  }
+
+  isPinned(slot: number): boolean {
+    return this.#pinned.has(slot);
+  }
+
+  /** A slot to write the user's adapter into: the one that he has, unless it is pinned. assign() or giveBack() it. */
+  slotFor(userId: string): number {
+    const slot = this.#slotOf.get(userId);
+    if (slot !== undefined && !this.#pinned.has(slot)) return slot;
+    // there are twice as many slots as users, and at most one pinned for each
+    return this.#slots.take() as number;
+  }
+
+  /** The slot from slotFor() now holds the user's adapter; a slot that he had before is left. */
+  assign(userId: string, slot: number): void {
+    const before = this.#slotOf.get(userId);
+    if (before !== undefined && before !== slot) this.#leave(before);
+    this.#slotOf.set(userId, slot);
+    this.#userIds[slot] = userId;
+  }
+
+  /** A slot from slotFor() was not used after all. */
+  giveBack(slot: number): void {
+    if (this.#userIds[slot] === undefined) this.#slots.release(slot);
+  }
+
+  remove(userId: string): void {
+    const slot = this.#slotOf.get(userId);
+    if (slot === undefined) return;
+    this.#slotOf.delete(userId);
+    this.#leave(slot);
+  }
+
+  pin(slots: Iterable<number>): void {
+    for (const slot of slots) this.#pinned.add(slot);
+  }
+
+  /** Ends all pins; returns the slots whose users left meanwhile, which are free from now on. */
+  unpin(): number[] {
+    const left = [...this.#pinned].filter((slot) => this.#userIds[slot] === undefined);
+    this.#pinned.clear();
+    for (const slot of left) this.#slots.release(slot);
+    return left;
+  }
+
+  #leave(slot: number): void {
+    this.#userIds[slot] = undefined;
+    if (!this.#pinned.has(slot)) this.#slots.release(slot);
+  }
+}
