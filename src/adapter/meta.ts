@@ -54,7 +54,7 @@ function requireJson(name: string, value: unknown, depth: number): void {
     for (const [key, field] of Object.entries(value)) {
       // a later Object.assign would take it for the prototype
       if (key === '__proto__') fail('ERR_INVALID_ARGUMENT', name, value, 'no key named __proto__');
-      if (field !== undefined) requireJson(`${name}.${key}`, field, depth + 1);
+      if (field !== undefined) requireJson(`${name}.${key.slice(0, 60)}`, field, depth + 1);
     }
   } else if (!isJsonScalar(value)) {
     fail('ERR_INVALID_ARGUMENT', name, value, 'a JSON value (string, finite number, boolean, null, array, object)');
