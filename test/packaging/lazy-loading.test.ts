@@ -39,10 +39,11 @@ function modulesLoadedBy(code: string): string[] {
 
 /** Neither Node's own, nor ours, nor the one dependency that finds the native addon. */
 function foreign(urls: readonly string[]): string[] {
-  const allowed = ['dist/', 'build/', 'prebuilds/', 'package.json', 'node_modules/node-gyp-build/'].map(
-    (path) => pathToFileURL(join(root, path)).href,
+  const ours = ['dist/', 'build/', 'prebuilds/', 'package.json'].map((path) => pathToFileURL(join(root, path)).href);
+  return urls.filter(
+    (url) =>
+      !/^(node|data):|\/node_modules\/node-gyp-build\//.test(url) && !ours.some((prefix) => url.startsWith(prefix)),
   );
-  return urls.filter((url) => !/^(node|data):/.test(url) && !allowed.some((prefix) => url.startsWith(prefix)));
 }
 
 const entry = JSON.stringify(pathToFileURL(join(root, 'dist/index.js')).href);

@@ -23,7 +23,7 @@ export function sourceFiles(folder: string, pattern = /\.(ts|mjs)$/): string[] {
 export function importsOf(path: string): ImportedModule[] {
   const code = readFileSync(join(root, path), 'utf8').replace(/^\s*(\/\*\*?|\*|\/\/).*$/gm, '');
   const statements = [...code.matchAll(/^\s*(?:import|export)\s+(type\s)?(?:[^;'"]*?\sfrom\s+)?'([^']+)'/gm)];
-  const calls = [...code.matchAll(/\b(?:import|require|require\.resolve)\(\s*'([^']+)'/g)];
+  const calls = [...code.matchAll(/(?:\b(?:import|require|require\.resolve)|createRequire\([^)]*\))\(\s*'([^']+)'/g)];
   return [
     ...statements.map(([, type, specifier]) => ({ specifier, typeOnly: type !== undefined })),
     ...calls.map(([, specifier]) => ({ specifier, typeOnly: false })),
@@ -39,7 +39,7 @@ export function includesOf(path: string): string[] {
 
 /** The package that a bare specifier belongs to; null for relative paths and Node's own modules. */
 export function packageOf(specifier: string): string | null {
-  if (specifier.startsWith('.') || specifier.startsWith('node:')) return null;
+  if (/^(\.|node:|data:)/.test(specifier)) return null;
   const parts = specifier.split('/');
   return specifier.startsWith('@') ? parts.slice(0, 2).join('/') : parts[0];
 }
