@@ -6,8 +6,8 @@ namespace lorakeet {
 namespace {
 
 const char* kind_name(napi_typedarray_type type) {
-  static const char* const names[] = {"Int8Array",   "Uint8Array",   "Uint8ClampedArray", "Int16Array",
-                                      "Uint16Array", "Int32Array",   "Uint32Array",       "Float32Array",
+  static const char* const names[] = {"Int8Array",    "Uint8Array",    "Uint8ClampedArray", "Int16Array",
+                                      "Uint16Array",  "Int32Array",    "Uint32Array",       "Float32Array",
                                       "Float64Array", "BigInt64Array", "BigUint64Array"};
   return static_cast<size_t>(type) < sizeof(names) / sizeof(names[0]) ? names[type] : "another typed array";
 }

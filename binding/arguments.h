@@ -1,5 +1,5 @@
-// Reading JavaScript values: typed arrays with their kind, and the errors for anything else. Raw N-API, because these run
-// on every kernel call. Nothing here keeps a pointer past the call.
+// Reading JavaScript values: typed arrays with their kind, and the errors for anything else. Raw N-API, because these
+// run on every kernel call. Nothing here keeps a pointer past the call.
 #pragma once
 
 #include <node_api.h>
@@ -10,7 +10,8 @@
 
 namespace lorakeet {
 
-// What is wrong with a call: code null means nothing is. The message names the argument, its value and what was expected.
+// What is wrong with a call: code null means nothing is. The message names the argument, its value and what was
+// expected.
 struct Problem {
   const char* code = nullptr;
   std::string message;

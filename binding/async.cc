@@ -1,5 +1,5 @@
-// The asynchronous operations: arguments are copied on the main thread (JavaScript may detach or change its arrays while we
-// work), the kernel runs on one of Node's worker threads, and results become fresh arrays when it is done.
+// The asynchronous operations: arguments are copied on the main thread (JavaScript may detach or change its arrays
+// while we work), the kernel runs on one of Node's worker threads, and results become fresh arrays when it is done.
 
 #include <cstring>
 #include <exception>
@@ -99,7 +99,9 @@ class UpdateTask : public Task {
     flags_.resize(arguments_.slots.length);
     return {};
   }
-  void run() override { problem = run_update(*pool, arguments_, {span_of(&loss_), span_of(&grad_norm_), span_of(&flags_)}); }
+  void run() override {
+    problem = run_update(*pool, arguments_, {span_of(&loss_), span_of(&grad_norm_), span_of(&flags_)});
+  }
   napi_value result(napi_env env) override {
     napi_value report;
     napi_create_object(env, &report);
@@ -183,7 +185,9 @@ napi_value start(napi_env env, napi_callback_info info, const char* name) {
 
 }  // namespace
 
-napi_value apply_async(napi_env env, napi_callback_info info) { return start<ApplyTask, 2>(env, info, "lorakeet.apply"); }
+napi_value apply_async(napi_env env, napi_callback_info info) {
+  return start<ApplyTask, 2>(env, info, "lorakeet.apply");
+}
 
 napi_value update_async(napi_env env, napi_callback_info info) {
   return start<UpdateTask, 8>(env, info, "lorakeet.update");

@@ -50,8 +50,8 @@ Problem check_rows(Pool& pool, const char* name, const RowsArgument& rows, uint3
   ids->assign(rows.ids.data, rows.ids.data + rows.ids.length);
   for (size_t i = 0; i < ids->size(); i++) {
     if ((*ids)[i] >= pool.items) {
-      return {"ERR_ITEM_OUT_OF_RANGE", at(name, i) + ": got " + std::to_string((*ids)[i]) + ", expected an item below " +
-                                           std::to_string(pool.items)};
+      return {"ERR_ITEM_OUT_OF_RANGE", at(name, i) + ": got " + std::to_string((*ids)[i]) +
+                                           ", expected an item below " + std::to_string(pool.items)};
     }
   }
   out->ids = ids->data();
@@ -99,7 +99,8 @@ Problem check_length(const char* name, size_t length, size_t expected) {
 
 Problem check_count(const char* name, size_t count) {
   if (count <= std::numeric_limits<uint32_t>::max() - 1) return {};
-  return {"ERR_OUT_OF_RANGE", std::string(name) + ": got " + std::to_string(count) + " elements, expected fewer than 2^32-1"};
+  return {"ERR_OUT_OF_RANGE",
+          std::string(name) + ": got " + std::to_string(count) + " elements, expected fewer than 2^32-1"};
 }
 
 Problem check_finite(const char* name, const Span<const float>& values) {
@@ -158,8 +159,7 @@ Problem check_slabs(const Pool& pool, const Span<const float>& slabs, size_t slo
 Problem check_apply(Pool& pool, const ApplyArguments& arguments, lorakeet_apply_batch* batch) {
   if (Problem problem = check_slots(pool, "slots", arguments.slots, false, &pool.slots)) return problem;
   size_t rows = 0;
-  if (Problem problem =
-          check_rows(pool, "x", arguments.x, pool.config.in_features, &pool.x_ids, &batch->x, &rows)) {
+  if (Problem problem = check_rows(pool, "x", arguments.x, pool.config.in_features, &pool.x_ids, &batch->x, &rows)) {
     return problem;
   }
   if (Problem problem = check_length("x (rows)", rows, pool.slots.size())) return problem;

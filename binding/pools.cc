@@ -131,6 +131,10 @@ napi_value create_pool(napi_env env, napi_callback_info info) {
   const lorakeet_kernels* kernels = find_kernels(read_string(env, argv[0]), read_string(env, argv[1]), &reason);
   if (!kernels) return throw_problem(env, {"ERR_BACKEND_UNAVAILABLE", reason});
 
+  napi_valuetype type;
+  if (napi_typeof(env, argv[2], &type) != napi_ok || type != napi_object) {
+    return throw_problem(env, {"ERR_INVALID_CONFIG", "config: got no object, expected an object of numbers"});
+  }
   lorakeet_pool_config config{};
   if (Problem problem = read_config(env, argv[2], &config)) return throw_problem(env, problem);
   auto pool = std::make_shared<Pool>(kernels, config);

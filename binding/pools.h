@@ -1,5 +1,5 @@
-// The pools of one JavaScript environment (main thread or worker), by number. Numbers instead of wrapped objects: cheap to
-// look up, never reused, and nothing that JavaScript passes can be mistaken for memory.
+// The pools of one JavaScript environment (main thread or worker), by number. Numbers instead of wrapped objects: cheap
+// to look up, never reused, and nothing that JavaScript passes can be mistaken for memory.
 #pragma once
 
 #include <node_api.h>
@@ -14,8 +14,8 @@
 
 namespace lorakeet {
 
-// Finds slots that stand twice in a list without clearing anything between calls: each call stamps the slots it sees with
-// its own number. Memory grows by pages with the slots really used.
+// Finds slots that stand twice in a list without clearing anything between calls: each call stamps the slots it sees
+// with its own number. Memory grows by pages with the slots really used.
 class SlotStamps {
  public:
   void begin();

@@ -127,8 +127,8 @@ napi_value read(napi_env env, napi_callback_info info) {
       const size_t count = pool.slots.size();
       if (Problem problem = check_length("slabs", slabs.length, count * pool.slab_length())) return problem;
       if (Problem problem = check_length("steps", steps.length, count)) return problem;
-      return status_problem(pool.kernels->read(pool.handle, pool.slots.data(), static_cast<uint32_t>(count),
-                                               slabs.data, steps.data));
+      return status_problem(
+          pool.kernels->read(pool.handle, pool.slots.data(), static_cast<uint32_t>(count), slabs.data, steps.data));
     });
   });
 }
@@ -188,8 +188,8 @@ napi_value bind_items(napi_env env, napi_callback_info info) {
       if (Problem problem = check_count("matrix", items)) return problem;
       if (Problem problem = check_finite("matrix", constant(matrix))) return problem;
       // An empty table has no memory to bind; there is simply no id below 0.
-      const lorakeet_status status = pool.kernels->bind_items(pool.handle, items ? matrix.data : nullptr,
-                                                              static_cast<uint32_t>(items));
+      const lorakeet_status status =
+          pool.kernels->bind_items(pool.handle, items ? matrix.data : nullptr, static_cast<uint32_t>(items));
       if (status == LORAKEET_OK) {
         pool.has_items = matrix.given;
         pool.items = static_cast<uint32_t>(items);
@@ -210,7 +210,8 @@ napi_value apply(napi_env env, napi_callback_info info) {
   });
 }
 
-// update(pool, slots, rowOffsets, x, target, rowWeight?, learningRate?, maxGradNorm?, ewcLambda?, loss, gradNorm, flags)
+// update(pool, slots, rowOffsets, x, target, rowWeight?, learningRate?, maxGradNorm?, ewcLambda?, loss, gradNorm,
+// flags)
 napi_value update(napi_env env, napi_callback_info info) {
   return call<11>(env, info, [env](Pool& pool, const napi_value* argv) -> Problem {
     UpdateArguments arguments;

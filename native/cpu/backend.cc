@@ -41,7 +41,8 @@ class ScratchMemory {
     float* next = block_;
     for (int i = 0; i < 8; i++) {
       *pieces[i] = next;
-      next += sizes[i] + kTile;  // an odd number of cache lines between pieces: no two share their cache sets throughout
+      next +=
+          sizes[i] + kTile;  // an odd number of cache lines between pieces: no two share their cache sets throughout
     }
   }
   ~ScratchMemory() { free_pages(block_, bytes_); }
@@ -337,16 +338,15 @@ lorakeet_status create_pool(const lorakeet_pool_config* config, lorakeet_pool** 
 template <const IsaKernels* (*Isa)()>
 const lorakeet_kernels* table() {
   static const lorakeet_kernels kernels = {
-      LORAKEET_KERNELS_ABI, Isa()->name, create_pool<Isa>, destroy_pool, memory_bytes, write,
-      read,                 copy,        clear,            bind_items,   apply,        update,
-      consolidate};
+      LORAKEET_KERNELS_ABI, Isa()->name, create_pool<Isa>, destroy_pool, memory_bytes, write, read, copy, clear,
+      bind_items,           apply,       update,           consolidate};
   return &kernels;
 }
 
 #if defined(__x86_64__) || defined(_M_X64)
 bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
 }
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif

@@ -1,8 +1,8 @@
 // The adapter kernels, once for all instruction sets: each kernels_<isa>.cc includes this file under its own flags.
 //
 // Notation: A = loraA [rank × in], B = loraB [out × rank], s = scaling, row x, target t, weight w. See docs/math.md.
-// Every number of a slot is computed from that slot and its own rows, in an order that depends only on their shape; what
-// else is in the batch, and how rows are blocked into registers, never changes a bit of it.
+// Every number of a slot is computed from that slot and its own rows, in an order that depends only on their shape;
+// what else is in the batch, and how rows are blocked into registers, never changes a bit of it.
 
 #include <string.h>
 
@@ -19,8 +19,8 @@
 namespace lorakeet {
 namespace {
 
-constexpr int kSub = kTile / kWidth;                     // vectors per tile
-constexpr int kRankBlock = kRegisters == 32 ? 8 : 4;     // ranks × rows of accumulators that fit the registers
+constexpr int kSub = kTile / kWidth;                  // vectors per tile
+constexpr int kRankBlock = kRegisters == 32 ? 8 : 4;  // ranks × rows of accumulators that fit the registers
 constexpr int kRowBlock = kRegisters == 32 || kWidth == 8 ? 3 : 2;
 constexpr int kExpandRows = 4;
 
@@ -35,7 +35,8 @@ LORAKEET_INLINE bool all_finite(Vec zero_or_nan) { return sum(zero_or_nan) == 0.
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-// Points rows[i] at row first + i, padded with zeros to whole tiles: in place where it already is, else through `copies`.
+// Points rows[i] at row first + i, padded with zeros to whole tiles: in place where it already is, else through
+// `copies`.
 LORAKEET_INLINE void resolve_rows(const RowSource& source, uint32_t tiles, size_t first, uint32_t count, float* copies,
                                   const float** rows) {
   if (source.ids) {
@@ -57,8 +58,9 @@ LORAKEET_INLINE void resolve_rows(const RowSource& source, uint32_t tiles, size_
   }
 }
 
-// ---- out[i][k] = scale · Σ_d M[k][d]·row_i[d] -------------------------------------------------------------------------
-// Reads M once per block of rows; a block's sums stay in registers from the first tile to the last.
+// ---- out[i][k] = scale · Σ_d M[k][d]·row_i[d]
+// ------------------------------------------------------------------------- Reads M once per block of rows; a block's
+// sums stay in registers from the first tile to the last.
 
 template <int Ranks, int Rows>
 LORAKEET_INLINE void project_block(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows, float scale,
@@ -107,7 +109,8 @@ static void project(const float* m, uint32_t rank, uint32_t tiles, const float* 
   for (; k < rank; k++) project_ranks<1>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
 }
 
-// ---- sums[i] += Σ_k hidden[i][k]·B[·][k] over one tile of Bᵀ ------------------------------------------------------------
+// ---- sums[i] += Σ_k hidden[i][k]·B[·][k] over one tile of Bᵀ
+// ------------------------------------------------------------
 
 template <int Rows>
 LORAKEET_INLINE void expand_tile(const float* tile, uint32_t rank, const float* hidden, Vec (&sums)[Rows][kSub]) {
@@ -121,7 +124,8 @@ LORAKEET_INLINE void expand_tile(const float* tile, uint32_t rank, const float* 
   }
 }
 
-// ---- y = (x +) B·hidden -----------------------------------------------------------------------------------------------
+// ---- y = (x +) B·hidden
+// -----------------------------------------------------------------------------------------------
 
 template <int Rows>
 LORAKEET_INLINE void apply_tile(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
@@ -175,7 +179,8 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
   }
 }
 
-// ---- errors[i] = c_i·e_i with e = y − t; loss += Σ c_i·|e_i|² ------------------------------------------------------------
+// ---- errors[i] = c_i·e_i with e = y − t; loss += Σ c_i·|e_i|²
+// ------------------------------------------------------------
 
 template <int Rows>
 LORAKEET_INLINE void error_tile(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
@@ -218,7 +223,8 @@ static float error_pass(const SlotShape& shape, const float* bt, const float* hi
   return sum(loss);
 }
 
-// ---- gradient[·][k] (+)= Σ_i coefficient[i][k]·row_i -------------------------------------------------------------------
+// ---- gradient[·][k] (+)= Σ_i coefficient[i][k]·row_i
+// -------------------------------------------------------------------
 
 template <int Ranks>
 LORAKEET_INLINE void gradient_tile(const float* const* rows, uint32_t n, size_t at, const float* coefficient,
@@ -252,7 +258,8 @@ static void gradient_pass(const float* const* rows, uint32_t n, uint32_t tiles, 
   }
 }
 
-// ---- the step ---------------------------------------------------------------------------------------------------------
+// ---- the step
+// ---------------------------------------------------------------------------------------------------------
 
 // |g|² over the section; with the gradient form of EWC, g += λ·F·(θ − θ*) on the way.
 static double gradient_norm2(const SlotShape& shape, const float* slot, bool add_penalty, float lambda, float* g) {
@@ -276,9 +283,9 @@ static double gradient_norm2(const SlotShape& shape, const float* slot, bool add
 }
 
 struct Step {
-  Vec scale, rate, decay, ewc;                                         // clip factor, lr, 1 − lr·weightDecay, lr·λ
-  Vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon;         // AdamW
-  Vec correction1, correction2;                                        // 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
+  Vec scale, rate, decay, ewc;                                  // clip factor, lr, 1 − lr·weightDecay, lr·λ
+  Vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon;  // AdamW
+  Vec correction1, correction2;                                 // 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
 };
 
 // g becomes the new weights; new moments go to scratch. True if all of them are finite; the slot itself is not touched.
@@ -345,8 +352,9 @@ static bool take_step(const SlotShape& shape, const Hyperparameters& hyper, cons
                   : step_pass<false, false>(shape, job.slot, step, scratch);
 }
 
-// ---- update -----------------------------------------------------------------------------------------------------------
-// Per chunk of rows, with h = s·A·x and c = 2w/(out·Σw):
+// ---- update
+// ----------------------------------------------------------------------------------------------------------- Per chunk
+// of rows, with h = s·A·x and c = 2w/(out·Σw):
 //   errors e = (x +) B·h − t;  loss += Σ c·|e|²/2;  b = s·Bᵀ(c·e);  ∂B += Σ (c·e)·hᵀ;  ∂A += Σ b·xᵀ
 // then once per slot: norm, clip, step, and the copy of the new state into the slot.
 
@@ -379,15 +387,15 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
       coefficient[i] = static_cast<float>(job.row_weight ? job.row_weight[done + i] * per_weight : per_weight);
     }
     project(a, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden);
-    loss += error_pass(shape, bt, scratch.hidden, hyper.residual ? rows : nullptr, targets, coefficient, n,
-                       scratch.errors);
+    loss +=
+        error_pass(shape, bt, scratch.hidden, hyper.residual ? rows : nullptr, targets, coefficient, n, scratch.errors);
     project(bt, rank, shape.out_tiles, errors, n, hyper.scaling, scratch.backward);
     gradient_pass(rows, n, shape.in_tiles, scratch.backward, rank, done == 0, scratch.gradient);
     gradient_pass(errors, n, shape.out_tiles, scratch.hidden, rank, done == 0, scratch.gradient + shape.loraB);
   }
   job.loss = static_cast<float>(loss * 0.5);
-  const double norm2 = gradient_norm2(shape, job.slot, hyper.ewc == LORAKEET_EWC_GRADIENT, job.ewc_lambda,
-                                      scratch.gradient);
+  const double norm2 =
+      gradient_norm2(shape, job.slot, hyper.ewc == LORAKEET_EWC_GRADIENT, job.ewc_lambda, scratch.gradient);
   job.grad_norm = static_cast<float>(sqrt(norm2));
   if (!finite(job.loss) || !finite(job.grad_norm)) {
     job.flags = LORAKEET_FLAG_REJECTED;
@@ -408,15 +416,16 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
   job.flags = clipped ? LORAKEET_FLAG_CLIPPED : 0;
 }
 
-// ---- consolidate ------------------------------------------------------------------------------------------------------
-// F ← γF + F_task with the Gauss–Newton Fisher of squared error, per row:
+// ---- consolidate
+// ------------------------------------------------------------------------------------------------------ F ← γF +
+// F_task with the Gauss–Newton Fisher of squared error, per row:
 //   F_A[k][j] = s²·E[x_j²]·Σ_o B[o][k]²      F_B[o][k] = s²·E[z_k²],  z = A·x      anchor ← θ
 
 static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, const SlotConsolidation& job,
                         const Scratch& scratch, bool commit) {
   const uint32_t rank = shape.rank;
-  float* squares = scratch.gradient;          // Σ x_j², padded; the rest of the section holds the new Fisher
-  float* b_squares = scratch.backward;        // Σ_o B[o][k]²
+  float* squares = scratch.gradient;    // Σ x_j², padded; the rest of the section holds the new Fisher
+  float* b_squares = scratch.backward;  // Σ_o B[o][k]²
   double z_squares[256];
   memset(squares, 0, padded(shape.in_tiles) * sizeof(float));
   for (uint32_t k = 0; k < rank; k++) z_squares[k] = 0;

@@ -1,5 +1,5 @@
-// Large zeroed blocks straight from the operating system: physical memory comes only with the first write to a page, and
-// huge pages are used where the system grants them.
+// Large zeroed blocks straight from the operating system: physical memory comes only with the first write to a page,
+// and huge pages are used where the system grants them.
 #pragma once
 
 #include <stddef.h>

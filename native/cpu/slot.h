@@ -1,9 +1,9 @@
 // How a slot lies in memory, and what the kernels of one instruction set are asked to do with it.
 //
-// A matrix M with `rank` vectors of `features` numbers (A row by row, B column by column, so both look the same) is stored
-// tile-major: [tile][rank][16], the 16 neighbouring features of every rank together. Whatever the vector width, dots and
-// axpys then run along contiguous memory with one load per 16 features and rank. The last tile is padded with zeros, and
-// every phase keeps the padding zero.
+// A matrix M with `rank` vectors of `features` numbers (A row by row, B column by column, so both look the same) is
+// stored tile-major: [tile][rank][16], the 16 neighbouring features of every rank together. Whatever the vector width,
+// dots and axpys then run along contiguous memory with one load per 16 features and rank. The last tile is padded with
+// zeros, and every phase keeps the padding zero.
 //
 //   slot = sections [weights | fisher | anchor | moment1 | moment2], each [A tiles | Bᵀ tiles]
 #pragma once
@@ -14,15 +14,16 @@
 namespace lorakeet {
 
 constexpr uint32_t kTile = 16;
-// Rows are worked on in chunks of this many, so that the rows of a chunk and their errors stay in the first-level cache.
+// Rows are worked on in chunks of this many, so that the rows of a chunk and their errors stay in the first-level
+// cache.
 constexpr uint32_t kChunk = 16;
 
 struct SlotShape {
   uint32_t rank, in_features, out_features;
   uint32_t in_tiles, out_tiles;
-  size_t section;       // floats in one section: rank · 16 · (in_tiles + out_tiles)
-  size_t loraB;         // where Bᵀ starts within a section
-  size_t floats;        // floats in the whole slot
+  size_t section;                           // floats in one section: rank · 16 · (in_tiles + out_tiles)
+  size_t loraB;                             // where Bᵀ starts within a section
+  size_t floats;                            // floats in the whole slot
   size_t fisher, anchor, moment1, moment2;  // section offsets; 0: the slot has none
   uint32_t sections;
 };

@@ -1,4 +1,5 @@
-// Vec: the widest float vector of the instruction set this file is compiled for, and the few operations the kernels need.
+// Vec: the widest float vector of the instruction set this file is compiled for, and the few operations the kernels
+// need.
 //
 // Chosen by the compiler's own macros, so one kernel source serves every instruction set. Everything is in an anonymous
 // namespace: a unit built for AVX-512 must not leave code behind that the linker could pick for a processor without it.

@@ -33,7 +33,12 @@ const nodeGypBuild = createRequire(import.meta.url)('node-gyp-build') as {
 
 /** The addon's functions; a pool is known by its number. */
 interface Addon {
-  info(withCuda: boolean): { bindingVersion: number; instructionSets: string[]; cudaDevice?: string; cudaReason?: string };
+  info(withCuda: boolean): {
+    bindingVersion: number;
+    instructionSets: string[];
+    cudaDevice?: string;
+    cudaReason?: string;
+  };
   createPool(device: 'cpu' | 'cuda', instructionSet: string, config: Record<string, number>): number;
   closePool(pool: number): void;
   memoryBytes(pool: number): number;

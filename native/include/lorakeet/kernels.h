@@ -105,7 +105,8 @@ typedef struct lorakeet_kernels {
   lorakeet_status (*bind_items)(lorakeet_pool* pool, const float* matrix /* or null */, uint32_t items);
 
   lorakeet_status (*apply)(lorakeet_pool* pool, const lorakeet_apply_batch* batch, float* y);
-  lorakeet_status (*update)(lorakeet_pool* pool, const lorakeet_update_batch* batch, const lorakeet_update_report* report);
+  lorakeet_status (*update)(lorakeet_pool* pool, const lorakeet_update_batch* batch,
+                            const lorakeet_update_report* report);
   lorakeet_status (*consolidate)(lorakeet_pool* pool, const lorakeet_consolidate_batch* batch);
 } lorakeet_kernels;
 

@@ -1,0 +1,308 @@
+// Throws seeded nonsense at the addon's functions: wrong types and lengths, detached, shared and resizable buffers, NaN,
+// out-of-range and huge counts, closed pools, arrays that change under an asynchronous call. Every call has to return or to
+// throw an Error with a code of ours; anything else ends the process with a non-zero status, as would a crash.
+//
+//   node test/binding/fuzz.mjs [--addon FILE] [--calls 10000] [--seed 1]
+import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
+
+const { values: options } = parseArgs({
+  options: {
+    addon: { type: 'string' },
+    calls: { type: 'string', default: '10000' },
+    seed: { type: 'string', default: '1' },
+  },
+});
+const require = createRequire(import.meta.url);
+const root = new URL('../..', import.meta.url).pathname;
+const addon = options.addon ? require(require('node:path').resolve(options.addon)) : require('node-gyp-build')(root);
+
+let state = Number(options.seed) >>> 0;
+function next() {
+  // mulberry32
+  state = (state + 0x6d2b79f5) >>> 0;
+  let t = Math.imul(state ^ (state >>> 15), state | 1);
+  t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+  return (t ^ (t >>> 14)) >>> 0;
+}
+const below = (n) => next() % n;
+const chance = (share) => below(1000) < share * 1000;
+const pick = (list) => list[below(list.length)];
+
+const CONFIG = {
+  rank: 3,
+  inFeatures: 5,
+  outFeatures: 5,
+  capacity: 40,
+  threads: 2,
+  residual: 1,
+  optimizer: 1,
+  ewc: 1,
+  scaling: 0.5,
+  learningRate: 0.01,
+  maxGradNorm: 1,
+  ewcLambda: 0.5,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+};
+const SLAB = 5 * CONFIG.rank * (CONFIG.inFeatures + CONFIG.outFeatures);
+const ITEMS = 7;
+
+function sanePool() {
+  const pool = addon.createPool('cpu', '', CONFIG);
+  addon.bindItems(pool, new Float32Array(ITEMS * CONFIG.inFeatures).fill(0.5));
+  return pool;
+}
+
+const number = () => (chance(0.02) ? pick([NaN, Infinity, -Infinity, 3e38, -0, 1e-40]) : (below(2001) - 1000) / 1000);
+const floats = (length) => Float32Array.from({ length }, number);
+const distinct = (count) => {
+  const slots = new Set();
+  while (slots.size < count) slots.add(below(CONFIG.capacity));
+  return Uint32Array.from(slots);
+};
+
+/** Well-formed arguments of each function; hostile() then spoils some of them. */
+const makers = {
+  write(pool) {
+    const slots = distinct(1 + below(5));
+    return [pool, slots, floats(slots.length * SLAB).map(Math.abs), new Uint32Array(slots.length)];
+  },
+  read(pool) {
+    const slots = distinct(1 + below(5));
+    return [pool, slots, new Float32Array(slots.length * SLAB), new Uint32Array(slots.length)];
+  },
+  copy(pool) {
+    const slots = distinct(6);
+    return [pool, slots.slice(0, 3), slots.slice(3)];
+  },
+  clear: (pool) => [pool, distinct(1 + below(5))],
+  bindItems: (pool) => [pool, chance(0.2) ? null : floats(ITEMS * CONFIG.inFeatures)],
+  apply(pool) {
+    const n = below(20);
+    const slots = Uint32Array.from({ length: n }, () => below(CONFIG.capacity));
+    return [pool, slots, rows(n), new Float32Array(n * CONFIG.outFeatures)];
+  },
+  update(pool) {
+    const { slots, offsets, n } = grouped();
+    const users = slots.length;
+    const perRow = () => (chance(0.5) ? undefined : floats(n).map(Math.abs));
+    const perUser = () => (chance(0.5) ? undefined : floats(users).map(Math.abs));
+    const report = [new Float32Array(users), new Float32Array(users), new Uint8Array(users)];
+    return [pool, slots, offsets, rows(n), rows(n), perRow(), perUser(), perUser(), perUser(), ...report];
+  },
+  consolidate(pool) {
+    const { slots, offsets, n } = grouped();
+    return [pool, slots, offsets, rows(n), below(100) / 100];
+  },
+  applyAsync: (pool) => makers.apply(pool).slice(0, 3),
+  updateAsync: (pool) => makers.update(pool).slice(0, 9),
+  consolidateAsync: (pool) => makers.consolidate(pool),
+  memoryBytes: (pool) => [pool],
+  closePool: (pool) => [pool],
+  createPool() {
+    const config = { ...CONFIG };
+    if (chance(0.7)) config[pick(Object.keys(config))] = hostileValue();
+    return [pick(['cpu', 'cuda', 'tpu']), pick(['', 'baseline', 'avx2', 'vax']), config];
+  },
+  info: () => [false],
+};
+
+function rows(n) {
+  return chance(0.4) ? Uint32Array.from({ length: n }, () => below(ITEMS)) : floats(n * CONFIG.inFeatures);
+}
+
+function grouped() {
+  const slots = distinct(1 + below(6));
+  const offsets = new Uint32Array(slots.length + 1);
+  for (let u = 0; u < slots.length; u++) offsets[u + 1] = offsets[u] + 1 + below(4);
+  return { slots, offsets, n: offsets[slots.length] };
+}
+
+function detach(view) {
+  if (view.buffer instanceof ArrayBuffer) structuredClone(view.buffer, { transfer: [view.buffer] });
+  return view;
+}
+
+function resizable(view) {
+  const buffer = new ArrayBuffer(view.byteLength, { maxByteLength: view.byteLength + 4096 });
+  const copy = new view.constructor(buffer); // follows the buffer's length
+  copy.set(view);
+  return copy;
+}
+
+function shared(view) {
+  const copy = new view.constructor(new SharedArrayBuffer(view.byteLength));
+  copy.set(view);
+  return copy;
+}
+
+function hostileValue() {
+  return pick([
+    undefined,
+    null,
+    NaN,
+    Infinity,
+    -1,
+    0,
+    1.5,
+    2 ** 31,
+    2 ** 32,
+    1e300,
+    '',
+    'x'.repeat(100),
+    true,
+    Symbol('s'),
+    10n,
+    {},
+    [],
+    () => {},
+    new Date(0),
+    new Proxy({}, {}),
+    new Float64Array(3),
+    new Uint8Array(2),
+    new Int32Array(4),
+    new DataView(new ArrayBuffer(8)),
+    new ArrayBuffer(8),
+    new Float32Array(0),
+    new Uint32Array(0),
+    new Float32Array(1 << 16),
+    Uint32Array.of(2 ** 32 - 1),
+    Uint32Array.of(0, 0),
+    Uint32Array.of(5, 1),
+    new Uint32Array(1 << 16),
+  ]);
+}
+
+function spoil(value) {
+  if (!ArrayBuffer.isView(value) || value instanceof DataView || value.byteLength === 0) return hostileValue();
+  switch (below(9)) {
+    case 0:
+      return detach(value.slice());
+    case 1:
+      return shared(value);
+    case 2: {
+      const view = resizable(value);
+      if (chance(0.5)) view.buffer.resize(pick([0, 4, (view.byteLength >> 1) & ~3, view.byteLength + 4096]));
+      return view;
+    }
+    case 3:
+      return value.subarray(0, below(value.length + 1));
+    case 4: {
+      const longer = new value.constructor(value.length + 1 + below(3));
+      longer.set(value);
+      return longer;
+    }
+    case 5: {
+      const changed = value.slice();
+      for (let i = 0; i < changed.length; i++)
+        if (chance(0.3)) changed[i] = pick([NaN, 2 ** 32 - 1, 40, 39, 0, -1, 1e38]);
+      return changed;
+    }
+    case 6: {
+      // unaligned within its buffer as far as typed arrays can be
+      const buffer = new ArrayBuffer(value.byteLength + value.BYTES_PER_ELEMENT);
+      const moved = new value.constructor(buffer, value.BYTES_PER_ELEMENT);
+      moved.set(value);
+      return moved;
+    }
+    default:
+      return hostileValue();
+  }
+}
+
+/** Arguments that share memory with each other: outputs over inputs, indices over outputs. */
+function overlap(args) {
+  const views = args.filter((value) => ArrayBuffer.isView(value) && value.BYTES_PER_ELEMENT === 4);
+  if (views.length < 2) return args;
+  const buffer = new ArrayBuffer(Math.max(...views.map((view) => view.byteLength)));
+  return args.map((value) => {
+    if (!views.includes(value)) return value;
+    const view = new value.constructor(buffer, 0, value.length);
+    view.set(value);
+    return view;
+  });
+}
+
+const names = Object.keys(makers).filter((name) => name !== 'createPool' && name !== 'closePool');
+let pools = [sanePool(), sanePool()];
+const outcomes = new Map();
+const pending = new Set();
+
+function count(key) {
+  outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
+}
+
+function judge(name, error) {
+  if (!(error instanceof Error) || !/^ERR_[A-Z_]+$/.test(error.code ?? '')) {
+    console.error(`${name}: neither a result nor a coded error:`, error);
+    process.exit(1);
+  }
+  if (
+    error.code !== 'ERR_POOL_CLOSED' &&
+    !/: got .+, expected /.test(error.message) &&
+    !/^(ERR_OUT_OF_MEMORY|ERR_BACKEND)/.test(error.code)
+  ) {
+    console.error(`${name}: the message does not name value and expectation: ${error.message}`);
+    process.exit(1);
+  }
+  count(error.code);
+}
+
+const calls = Number(options.calls);
+for (let i = 0; i < calls; i++) {
+  const name = chance(0.03) ? pick(['createPool', 'closePool']) : pick(names);
+  let args = makers[name](pick(pools));
+  if (chance(0.1)) args = overlap(args);
+  const strikes = below(3);
+  for (let k = 0; k < strikes; k++) {
+    const at = below(args.length);
+    args[at] = at === 0 && chance(0.8) ? args[at] : spoil(args[at]);
+  }
+  if (chance(0.02)) args.length = below(args.length + 1);
+  try {
+    const result = addon[name](...args);
+    if (result instanceof Promise) {
+      const settled = result
+        .then(
+          () => count('ok, asynchronous'),
+          (error) => judge(name, error),
+        )
+        .finally(() => pending.delete(settled));
+      pending.add(settled);
+      // change the arrays while the worker thread may be reading
+      for (const value of args) {
+        if (!ArrayBuffer.isView(value) || value.byteLength === 0) continue;
+        if (chance(0.3)) value.fill?.(0xffffffff);
+        if (chance(0.2)) detach(value);
+      }
+    } else if (name === 'createPool') {
+      addon.closePool(result);
+      count('ok');
+    } else {
+      count('ok');
+    }
+  } catch (error) {
+    judge(name, error);
+  }
+  if (i % 50 === 49) {
+    if (chance(0.5)) await Promise.all(pending); // else pools are closed with calls still under way
+    for (const pool of pools) if (chance(0.9)) addon.closePool(pool); // the others stay open until the process ends
+    pools = [sanePool(), sanePool()];
+  }
+}
+await Promise.all(pending);
+
+// The addon still computes: the zero adapter is the identity.
+const pool = sanePool();
+const x = Float32Array.of(1, 2, 3, 4, 5);
+const y = new Float32Array(5);
+addon.apply(pool, Uint32Array.of(0), x, y);
+if (x.some((value, i) => value !== y[i])) {
+  console.error('the identity is not the identity any more', y);
+  process.exit(1);
+}
+const summary = [...outcomes].sort((a, b) => b[1] - a[1]).map(([key, times]) => `${key} ${times}`);
+console.log(`${calls} calls, no crash: ${summary.join(', ')}`);
