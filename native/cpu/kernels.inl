@@ -33,7 +33,7 @@ LORAKEET_INLINE size_t row_stride(uint32_t tiles) { return padded(tiles) + kTile
 LORAKEET_INLINE bool finite(float x) { return x - x == 0.0f; }
 LORAKEET_INLINE bool all_finite(Vec zero_or_nan) { return sum(zero_or_nan) == 0.0f; }
 
-// ---- rows -----------------------------------------------------------------------------------------------------------
+// ---- rows
 
 // Points rows[i] at row first + i, padded with zeros to whole tiles: in place where it already is, else through
 // `copies`.
@@ -110,7 +110,6 @@ static void project(const float* m, uint32_t rank, uint32_t tiles, const float* 
 }
 
 // ---- sums[i] += Σ_k hidden[i][k]·B[·][k] over one tile of Bᵀ
-// ------------------------------------------------------------
 
 template <int Rows>
 LORAKEET_INLINE void expand_tile(const float* tile, uint32_t rank, const float* hidden, Vec (&sums)[Rows][kSub]) {
@@ -125,7 +124,6 @@ LORAKEET_INLINE void expand_tile(const float* tile, uint32_t rank, const float* 
 }
 
 // ---- y = (x +) B·hidden
-// -----------------------------------------------------------------------------------------------
 
 template <int Rows>
 LORAKEET_INLINE void apply_tile(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
@@ -180,7 +178,6 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
 }
 
 // ---- errors[i] = c_i·e_i with e = y − t; loss += Σ c_i·|e_i|²
-// ------------------------------------------------------------
 
 template <int Rows>
 LORAKEET_INLINE void error_tile(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
@@ -224,7 +221,6 @@ static float error_pass(const SlotShape& shape, const float* bt, const float* hi
 }
 
 // ---- gradient[·][k] (+)= Σ_i coefficient[i][k]·row_i
-// -------------------------------------------------------------------
 
 template <int Ranks>
 LORAKEET_INLINE void gradient_tile(const float* const* rows, uint32_t n, size_t at, const float* coefficient,
@@ -259,7 +255,6 @@ static void gradient_pass(const float* const* rows, uint32_t n, uint32_t tiles, 
 }
 
 // ---- the step
-// ---------------------------------------------------------------------------------------------------------
 
 // |g|² over the section; with the gradient form of EWC, g += λ·F·(θ − θ*) on the way.
 static double gradient_norm2(const SlotShape& shape, const float* slot, bool add_penalty, float lambda, float* g) {
