@@ -59,8 +59,7 @@ LORAKEET_INLINE void resolve_rows(const RowSource& source, uint32_t tiles, size_
 }
 
 // ---- out[i][k] = scale · Σ_d M[k][d]·row_i[d]
-// ------------------------------------------------------------------------- Reads M once per block of rows; a block's
-// sums stay in registers from the first tile to the last.
+// Reads M once per block of rows; a block's sums stay in registers from the first tile to the last.
 
 template <int Ranks, int Rows>
 LORAKEET_INLINE void project_block(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows, float scale,
@@ -348,8 +347,7 @@ static bool take_step(const SlotShape& shape, const Hyperparameters& hyper, cons
 }
 
 // ---- update
-// ----------------------------------------------------------------------------------------------------------- Per chunk
-// of rows, with h = s·A·x and c = 2w/(out·Σw):
+// Per chunk of rows, with h = s·A·x and c = 2w/(out·Σw):
 //   errors e = (x +) B·h − t;  loss += Σ c·|e|²/2;  b = s·Bᵀ(c·e);  ∂B += Σ (c·e)·hᵀ;  ∂A += Σ b·xᵀ
 // then once per slot: norm, clip, step, and the copy of the new state into the slot.
 
@@ -412,8 +410,7 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
 }
 
 // ---- consolidate
-// ------------------------------------------------------------------------------------------------------ F ← γF +
-// F_task with the Gauss–Newton Fisher of squared error, per row:
+// F ← γF + F_task with the Gauss–Newton Fisher of squared error, per row:
 //   F_A[k][j] = s²·E[x_j²]·Σ_o B[o][k]²      F_B[o][k] = s²·E[z_k²],  z = A·x      anchor ← θ
 
 static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, const SlotConsolidation& job,
