@@ -91,6 +91,6 @@ async function gainShare(
     if (error instanceof DivergedError) return Number.NEGATIVE_INFINITY;
     throw error;
   } finally {
-    pool.close();
+    await pool.close();
   }
 }

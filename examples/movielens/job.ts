@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type AdapterPool, createAdapterPool, type Logger } from 'lorakeet';
 import { type History, replayBaselines } from './baselines.js';
 import { isBackgroundUser, readRatings } from './data.js';
@@ -13,6 +14,8 @@ import { renderReport } from './report.js';
 import { formatCount, formatSummary, type RunResult, summarize } from './results.js';
 import { type Progress, type RunSettings, Store, type StoredRun } from './store.js';
 import { UserError } from './user-error.js';
+
+const require = createRequire(import.meta.url);
 
 /** A crash loses what was replayed since the last save. */
 const SAVE_EVERY_MS = 500;
@@ -60,13 +63,7 @@ export async function runJob(args: readonly string[], context: JobContext): Prom
     print(`backend  ${name}${device === name ? '' : ` (${device})`}: ${reason}`);
     const store = await Store.open(options.store);
     try {
-      const settings: RunSettings = {
-        data: sha256,
-        seed: options.seed,
-        users: histories.length,
-        backend: { name, device },
-        adapter: ADAPTER_SETTINGS,
-      };
+      const settings = runSettings(sha256, options.seed, histories.length, pool.backend);
       const run = options.reset ? store.reset(store.run(settings)) : store.run(settings);
       const replay: Replay = { context, pool, items, histories, store, run };
       if (run.finished) print('         complete already: these are the stored results (start anew with --reset)');
@@ -77,8 +74,14 @@ export async function runJob(args: readonly string[], context: JobContext): Prom
       store.close();
     }
   } finally {
-    pool.close();
+    await pool.close();
   }
+}
+
+export function runSettings(data: string, seed: number, users: number, backend: RunSettings['backend']): RunSettings {
+  const { name, device } = backend;
+  const { version } = require('lorakeet/package.json') as { version: string };
+  return { version, data, seed, users, backend: { name, device }, adapter: ADAPTER_SETTINGS };
 }
 
 interface Replay {
@@ -114,6 +117,8 @@ async function replayAndSave({ context, pool, items, histories, store, run }: Re
       unsaved.push(replayed);
       display.add(replayed);
       context.onBatch?.(replayed);
+      // small batches are learned without a break: signals and the progress bar need their turn
+      await nextTurn();
       if (context.signal?.aborted) break;
       if (performance.now() - savedAt >= SAVE_EVERY_MS) save(false);
     }
@@ -166,7 +171,7 @@ function chooseUsers(histories: History[], count: number | undefined): History[]
 
 /** data/movielens-small of the repository, wherever this file was compiled to. */
 export function shippedData(): string {
-  return join(dirname(createRequire(import.meta.url).resolve('lorakeet/package.json')), 'data', 'movielens-small');
+  return join(dirname(require.resolve('lorakeet/package.json')), 'data', 'movielens-small');
 }
 
 /** The path as one would type it here. */

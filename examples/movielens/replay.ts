@@ -73,7 +73,7 @@ export async function* replayAdapters(
     const content = Uint32Array.from(users, (user) => histories[user].items[batch]);
 
     const started = performance.now();
-    const personalized = await pool.personalize(userIds, content);
+    const personalized = pool.personalize(userIds, content);
     const predicted = performance.now();
 
     const errors = new Float64Array(users.length);

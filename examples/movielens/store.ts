@@ -6,12 +6,14 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DatabaseSync } from '@photostructure/sqlite';
+import type { DatabaseSyncInstance, SqliteModule } from '@photostructure/sqlite';
 import type { RunResult, UserErrors } from './results.js';
 import { UserError } from './user-error.js';
 
 /** Everything that a result depends on. Runs with different settings never mix. */
 export interface RunSettings {
+  /** Of the package. */
+  version: string;
   /** SHA-256 of the ratings. */
   data: string;
   seed: number;
@@ -68,9 +70,9 @@ const SCHEMA = `
 
 export class Store {
   readonly path: string;
-  readonly #database: DatabaseSync;
+  readonly #database: DatabaseSyncInstance;
 
-  private constructor(path: string, database: DatabaseSync) {
+  private constructor(path: string, database: DatabaseSyncInstance) {
     this.path = path;
     this.#database = database;
   }
@@ -185,7 +187,7 @@ export class Store {
 }
 
 /** node:sqlite where this Node has it; otherwise the package with the same API. */
-async function sqlite(): Promise<{ DatabaseSync: typeof DatabaseSync }> {
+async function sqlite(): Promise<Pick<SqliteModule, 'DatabaseSync'>> {
   const builtin = (process.getBuiltinModule as (id: string) => unknown)('node:sqlite');
-  return (builtin as { DatabaseSync: typeof DatabaseSync } | undefined) ?? import('@photostructure/sqlite');
+  return (builtin as SqliteModule | undefined) ?? import('@photostructure/sqlite');
 }

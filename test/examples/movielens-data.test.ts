@@ -48,7 +48,9 @@ describe('readRatings', () => {
   });
 
   test('refuses another header', () => {
-    expect(() => read(['user,item,rating,time'])).toThrow(/line 1: expected the header userId,movieId,rating,timestamp/);
+    expect(() => read(['user,item,rating,time'])).toThrow(
+      /line 1: expected the header userId,movieId,rating,timestamp/,
+    );
   });
 
   test('refuses a folder without ratings', () => {
