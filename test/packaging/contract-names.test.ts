@@ -1,0 +1,63 @@
+/** The kernel contract is stated three times, in TypeScript, in C and as the addon's exports; here they are compared. */
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ERROR_CODES } from '../../src/errors.js';
+import { KERNEL_OPERATIONS, MAX_FEATURES, MAX_RANK, MAX_THREADS, UpdateFlag } from '../../src/kernels/contract.js';
+import { isRequired } from '../support/coverage-report.js';
+import { root, sourceFiles } from '../support/imports.js';
+
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
+const header = read('native/include/lorakeet/kernels.h');
+const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Operations that have an asynchronous form: those whose work grows with the rows of a batch. */
+const ASYNCHRONOUS = ['apply', 'update', 'consolidate'];
+const asyncForms = ASYNCHRONOUS.map((name) => `${name}Async`);
+
+describe('the kernel contract', () => {
+  it('has the methods of its list in TypeScript', () => {
+    const body = read('src/kernels/contract.ts').match(/export interface KernelPool \{([\s\S]*?)\n\}/)?.[1] ?? '';
+    const methods = [...body.matchAll(/^ {2}(\w+)\(/gm)].map((match) => match[1]);
+    expect(methods.sort()).toEqual([...KERNEL_OPERATIONS, ...asyncForms, 'close'].sort());
+  });
+
+  it('has the same operations in C', () => {
+    const table = header.match(/typedef struct lorakeet_kernels \{([\s\S]*?)\} lorakeet_kernels;/)?.[1] ?? '';
+    const functions = [...table.matchAll(/\(\*(\w+)\)\(/g)].map((match) => camelCase(match[1]));
+    expect(functions.sort()).toEqual([...KERNEL_OPERATIONS, 'createPool', 'destroyPool', 'memoryBytes'].sort());
+  });
+
+  it('has the same flags in C', () => {
+    const flags = [...header.matchAll(/LORAKEET_FLAG_(\w+) = (\d+)/g)].map(([, name, bit]) => [name, Number(bit)]);
+    expect(Object.fromEntries(flags)).toEqual(UpdateFlag);
+  });
+
+  it('has the same operations in the addon', (test) => {
+    const path = join(root, 'build/Release/lorakeet.node');
+    if (!existsSync(path)) {
+      expect(isRequired('cpu'), 'LORAKEET_REQUIRE lists cpu, and build/Release/lorakeet.node is missing').toBe(false);
+      test.skip('the addon has not been built');
+    }
+    const addon = createRequire(import.meta.url)(path);
+    const around = ['info', 'createPool', 'closePool', 'memoryBytes'];
+    expect(Object.keys(addon).sort()).toEqual([...KERNEL_OPERATIONS, ...asyncForms, ...around].sort());
+    for (const name of Object.keys(addon)) expect(typeof addon[name], name).toBe('function');
+  });
+
+  it('has the same limits in the binding', () => {
+    const binding = read('binding/pools.cc');
+    const limit = (option: string) => Number(binding.match(new RegExp(`\\{"${option}", 1, (\\d+),`))?.[1]);
+    expect([limit('rank'), limit('inFeatures'), limit('outFeatures')]).toEqual([MAX_RANK, MAX_FEATURES, MAX_FEATURES]);
+    expect(limit('threads')).toBe(MAX_THREADS);
+  });
+
+  it('has no error code in the binding that errors.ts lacks', () => {
+    const codes = sourceFiles('binding', /\.(h|cc)$/).flatMap(
+      (file) => read(`binding/${file}`).match(/ERR_[A-Z_]+/g) ?? [],
+    );
+    expect(codes.length).toBeGreaterThan(0);
+    expect([...new Set(codes)].filter((code) => !(code in ERROR_CODES))).toEqual([]);
+  });
+});
