@@ -68,7 +68,7 @@ export function renderReport(summary: Summary, result: RunResult): string {
 <body>
 <main>
 <h1>${escapeHtml(title)}</h1>
-<p class="lead">${formatCount(summary.events)} MovieLens ratings of people whom no part of the model has seen before, replayed in
+<p class="lead">${formatCount(summary.events)} ratings of people whom no part of the model has seen before, replayed in
 time order. Each time, the person's adapter first predicts the rating, is scored, and only then learns from it.</p>
 <section class="tiles">
 ${tile(formatRmse(summary.adapter.rmse), `RMSE of the adapters; the bias model has ${formatRmse(summary.bias.rmse)}`)}
@@ -128,7 +128,7 @@ function method(summary: Summary, { backend }: RunResult): string {
   const paragraphs = [
     `A hash of person and seed (${summary.seed}) holds about 30 % of the people out. The ratings of the others give each movie a bias and 16 factors; the ${summary.users} people replayed here have no part in that.`,
     "The bias model predicts mean + movie bias + the person's own damped mean so far. Exact ridge regression and the adapters both add a correction to that same prediction: ridge solves a Bayesian linear regression on the movie's factors exactly after every rating; the adapter takes one gradient step after every rating and stores no ratings.",
-    `Adapters have rank ${rank} in ${embeddingDim} dimensions and learn by plain SGD: learning rate ${learningRate}, weight decay ${optimizer.weightDecay}, gradient norm at most ${gradientClipThreshold}. These settings are the same for every seed and were chosen on people who are not replayed under seeds 0, 1 and 2.`,
+    `Adapters have rank ${rank} in ${embeddingDim} dimensions and learn by plain SGD: learning rate ${learningRate}, weight decay ${optimizer.weightDecay}, gradient norm at most ${gradientClipThreshold}. These settings are the same for every seed and were chosen on MovieLens users who are not replayed under seeds 0, 1 and 2.`,
     "An adapter can gain more than exact ridge regression, because ridge is exact only under its own assumptions: it weighs a person's first rating like the latest, as if tastes never changed. Weight decay lets an adapter forget.",
     `Updates per second count ratings predicted and learned, over the time spent in the pool (${summary.seconds.toFixed(2)} s in all). Backend ${backend.name}${backend.device === backend.name ? '' : ` (${backend.device})`}: ${backend.reason}.`,
   ];

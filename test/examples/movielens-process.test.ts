@@ -1,4 +1,7 @@
-/** The job as its own process, as set up by `npm test`: what a kill, Ctrl-C and a wrong flag do. */
+/**
+ * The job as its own process, as `npm test` sets it up, on the fastest backend here: what a kill, Ctrl-C and a wrong flag
+ * do.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,7 +33,7 @@ function job(store: string, options: { args?: string[]; signal?: NodeJS.Signals 
          if (/ 25 % of /.test(text)) process.kill(process.pid, ${JSON.stringify(signal)});
        };`
     : '';
-  const flags = ['--backend', 'js', '--data', join(folder, 'data'), '--store', join(folder, store), '--json', json];
+  const flags = ['--data', join(folder, 'data'), '--store', join(folder, store), '--json', json];
   const {
     status,
     signal: killedBy,
