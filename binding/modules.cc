@@ -1,6 +1,7 @@
 #include "modules.h"
 
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
 
 #include "lorakeet/cpu.h"
@@ -73,6 +74,10 @@ CudaModule open_cuda() {
   // The variable names another build of the module, as tests do.
   const char* named = std::getenv("LORAKEET_CUDA_MODULE");
   const std::string path = named && *named ? named : own_folder() + "/" + kCudaFile;
+  if (!std::ifstream(path)) {
+    module.reason = "the CUDA module was not built (there is no " + path.substr(path.find_last_of("/\\") + 1) + ")";
+    return module;
+  }
   void* symbol = open_symbol(path, LORAKEET_CUDA_ENTRY, &module.reason);
   if (!symbol) return module;
   char reason[512] = "";
