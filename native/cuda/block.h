@@ -29,16 +29,16 @@ namespace lorakeet::cuda {
 constexpr uint32_t kLanes = 32;
 constexpr uint32_t kWarps = 4;
 constexpr uint32_t kThreads = kLanes * kWarps;
-// sum() adds this many terms in float before it hands the part over to double: long float sums drift.
-constexpr uint32_t kStretch = 64;
+// Sums take this many terms one after another before they hand the part over: long chains of float additions drift.
+constexpr uint32_t kStretch = 16;
 
-// Σ of a thread's share of the terms: thread, thread + kThreads, …
-template <class Term>
-LORAKEET_DEVICE double thread_sum(uint32_t thread, uint32_t count, Term term) {
-  double total = 0;
-  for (uint32_t i = thread; i < count;) {
+// Σ of the terms first, first + stride, … below `count`; stretches are added up in Total.
+template <class Total, class Term>
+LORAKEET_DEVICE Total strided_sum(uint32_t first, uint32_t stride, uint32_t count, Term term) {
+  Total total = 0;
+  for (uint32_t i = first; i < count;) {
     float part = 0;
-    for (uint32_t s = 0; s < kStretch && i < count; s++, i += kThreads) part += term(i);
+    for (uint32_t s = 0; s < kStretch && i < count; s++, i += stride) part += term(i);
     total += part;
   }
   return total;
@@ -60,8 +60,7 @@ struct Block {
   LORAKEET_DEVICE void dots(uint32_t count, uint32_t length, Term term, Store store) const {
     const uint32_t lane = threadIdx.x % kLanes;
     for (uint32_t c = threadIdx.x / kLanes; c < count; c += kWarps) {
-      float part = 0;
-      for (uint32_t j = lane; j < length; j += kLanes) part += term(c, j);
+      float part = strided_sum<float>(lane, kLanes, length, [&](uint32_t j) { return term(c, j); });
       for (uint32_t width = kLanes / 2; width > 0; width /= 2) part += __shfl_xor_sync(0xffffffffu, part, width);
       if (lane == 0) store(c, part);
     }
@@ -70,7 +69,7 @@ struct Block {
 
   template <class Term>
   LORAKEET_DEVICE double sum(uint32_t count, Term term) const {
-    double part = thread_sum(threadIdx.x, count, term);
+    double part = strided_sum<double>(threadIdx.x, kThreads, count, term);
     for (uint32_t width = kLanes / 2; width > 0; width /= 2) part += __shfl_xor_sync(0xffffffffu, part, width);
     if (threadIdx.x % kLanes == 0) parts[threadIdx.x / kLanes] = part;
     __syncthreads();
@@ -107,10 +106,9 @@ struct Block {
   void dots(uint32_t count, uint32_t length, Term term, Store store) const {
     for (uint32_t i = 0; i < count; i++) {
       const uint32_t c = reversed ? count - 1 - i : i;
-      float lanes[kLanes] = {};
-      for (uint32_t start = 0; start < length; start += kLanes) {
-        const uint32_t active = length - start < kLanes ? length - start : kLanes;
-        for (uint32_t lane = 0; lane < active; lane++) lanes[lane] += term(c, start + lane);
+      float lanes[kLanes];
+      for (uint32_t lane = 0; lane < kLanes; lane++) {
+        lanes[lane] = strided_sum<float>(lane, kLanes, length, [&](uint32_t j) { return term(c, j); });
       }
       store(c, butterfly(lanes));
     }
@@ -121,7 +119,8 @@ struct Block {
     double total = 0;
     for (uint32_t warp = 0; warp < kWarps; warp++) {
       double lanes[kLanes];
-      for (uint32_t lane = 0; lane < kLanes; lane++) lanes[lane] = thread_sum(warp * kLanes + lane, count, term);
+      for (uint32_t lane = 0; lane < kLanes; lane++)
+        lanes[lane] = strided_sum<double>(warp * kLanes + lane, kThreads, count, term);
       total += butterfly(lanes);
     }
     return total;

@@ -94,6 +94,8 @@ LORAKEET_DEVICE double add_chunk(const Block& block, const UserUpdate& user, uin
   return loss;
 }
 
+constexpr float kStrongestPull = 1e30f;
+
 // The optimizer step for any one parameter of a slot.
 struct Step {
   const Model& model;
@@ -107,21 +109,21 @@ struct Step {
 
   LORAKEET_DEVICE Result operator()(uint32_t p) const {
     const float g = clip * gradient[p];
-    const float decayed = weights[p] - learning_rate * model.weight_decay * weights[p];
     Result result = {0, 0, 0};
+    float direction = g;
     if (model.adamw) {
       result.moment1 = model.beta1 * moment1[p] + model.beta1_rest * g;
       result.moment2 = model.beta2 * moment2[p] + model.beta2_rest * g * g;
-      result.weight = decayed - learning_rate * (result.moment1 / correction1) /
-                                    (sqrtf(result.moment2 / correction2) + model.epsilon);
-    } else {
-      result.weight = decayed - learning_rate * g;
+      direction = (result.moment1 / correction1) / (sqrtf(result.moment2 / correction2) + model.epsilon);
     }
+    // The change is computed first and added last: a small step on a large weight is rounded once.
+    float change = -learning_rate * (model.weight_decay * weights[p] + direction);
     if (model.ewc == LORAKEET_EWC_PROXIMAL) {
-      // (θ + q·θ*)/(1 + q), written so that it reaches θ* and not NaN as q grows.
-      const float pull = learning_rate * ewc_lambda * fisher[p];
-      if (pull > 0) result.weight = anchor[p] + (result.weight - anchor[p]) / (1 + pull);
+      // (θ + Δ + q·θ*)/(1 + q) = θ + (Δ + q·(θ* − θ))/(1 + q); beyond the bound of q it is θ* either way.
+      const float pull = fminf(learning_rate * ewc_lambda * fisher[p], kStrongestPull);
+      change = (change + pull * (anchor[p] - weights[p])) / (1 + pull);
     }
+    result.weight = weights[p] + change;
     return result;
   }
 };

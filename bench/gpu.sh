@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# Builds the CUDA backend for the GPU of this machine, checks it, times it. Needs nvcc and a C++ compiler; with python3 also
+# the PyTorch goldens are checked, with compute-sanitizer memory and races, and with Node and a built package the whole
+# TypeScript conformance suite. What is absent is named in the results, and so is every failure; a backend that fails a
+# check is not timed.
+#
+#   bench/gpu.sh [--results FOLDER]    everything goes to FOLDER/gpu-<UTC time>.txt, by default bench/results
+#   bench/gpu.sh --host-shim           the same checks with the kernels run on the host: no GPU, no times, no file
+#
+# Exit status: 0 when all that could be checked passed, 1 when something failed, 2 when there is no GPU or no nvcc.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+results=bench/results host_shim=0
+while [ $# -gt 0 ]; do
+  case $1 in
+    --host-shim) host_shim=1 ;;
+    --results) results=${2:?a folder}; shift ;;
+    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 64 ;;
+  esac
+  shift
+done
+
+export PATH="$PATH:/usr/local/cuda/bin"
+cxx=${CXX:-c++}
+build=build/gpu
+mkdir -p "$build"
+log=$build/log.txt
+: >"$log"
+summary=() status=0
+
+say() { echo "$*" | tee -a "$log"; }
+
+# note <what> <verdict>: a line of the table at the end
+note() {
+  summary+=("$(printf '%-34s %s' "$1" "$2")")
+  case $2 in FAILED*) status=1 ;; esac
+}
+
+# step <what> <command…>: runs it, keeps its output, notes the verdict; its last line stands beside `passed`
+step() {
+  local name=$1 output code
+  shift
+  say "=== $name"
+  output=$("$@" 2>&1)
+  code=$?
+  say "$output"
+  if [ $code -eq 0 ]; then note "$name" "passed  $(tail -n 1 <<<"$output" | cut -c1-90)"; else note "$name" "FAILED (status $code)"; fi
+  return $code
+}
+
+finish() {
+  say ''
+  say "--- ${1:-results}"
+  printf '%s\n' "${summary[@]}" | tee -a "$log"
+  if [ "$host_shim" = 0 ]; then
+    mkdir -p "$results" && cp "$log" "$results/gpu-$(date -u +%Y-%m-%dT%H%M%SZ).txt"
+  fi
+  exit $status
+}
+
+host_sources="native/cuda/module.cc native/cuda/pool.cc native/cuda/slot_store.cc"
+exports=-Wl,--version-script=native/cuda/exports.map
+
+build_driver() { "$cxx" -std=c++17 -O2 -Wall -Wextra -Inative/include native/cuda/test/*.cc -o $build/driver -ldl; }
+
+build_host_shim() {
+  # shellcheck disable=SC2086
+  "$cxx" -std=c++17 -O2 -Wall -Wextra -fPIC -shared -fvisibility=hidden $exports -Inative/include $host_sources \
+    native/cuda/device_host.cc -o "$module"
+}
+
+build_cuda() {
+  # shellcheck disable=SC2086
+  nvcc -std=c++17 -O3 -lineinfo "-arch=sm_$architecture" -Xptxas -v -Xcompiler -fPIC,-fvisibility=hidden -shared \
+    -cudart static -Xlinker "${exports#-Wl,}" -Inative/include $host_sources native/cuda/device_cuda.cu -o "$module" &&
+    nvcc -O2 "-arch=sm_$architecture" native/cuda/test/copy_bandwidth.cu -o $build/copy_bandwidth
+}
+
+# ---- where we are -----------------------------------------------------------------------------------------------------
+if [ $host_shim = 1 ]; then
+  module=$PWD/$build/liblorakeet_cuda_host.so
+  say 'host shim: the kernels run on the host; nothing here says anything about a GPU'
+else
+  module=$PWD/$build/liblorakeet_cuda.so
+  if ! gpu=$(nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1) ||
+    [ -z "$gpu" ]; then
+    echo 'no GPU found (nvidia-smi shows none): nothing built, nothing measured' >&2
+    exit 2
+  fi
+  if ! command -v nvcc >/dev/null; then
+    echo 'no nvcc on PATH or in /usr/local/cuda/bin: nothing built, nothing measured' >&2
+    exit 2
+  fi
+  architecture=$(cut -d, -f2 <<<"$gpu" | tr -d ' .')
+  say "GPU: $gpu"
+  say "$(nvcc --version | tail -n 2 | head -n 1)"
+fi
+say "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+say "commit: $(git rev-parse --short HEAD 2>/dev/null || echo unknown)$([ -n "$(git status --porcelain -- native bench test/golden 2>/dev/null)" ] && echo ' with uncommitted changes')"
+
+# ---- build and check --------------------------------------------------------------------------------------------------
+step 'build of the driver' build_driver || finish
+if [ $host_shim = 1 ]; then step 'build of the module' build_host_shim || finish
+else step 'build of the module' build_cuda || finish; fi
+step 'device' "$build/driver" "$module" name || finish
+
+goldens=()
+if command -v python3 >/dev/null; then
+  if python3 test/golden/flatten_kernels.py >$build/goldens.txt; then goldens=("$build/goldens.txt")
+  else note 'PyTorch goldens' 'FAILED to be converted'; fi
+else
+  note 'PyTorch goldens' 'not checked: no python3'
+fi
+step "oracle${goldens:+ and PyTorch goldens}" "$build/driver" "$module" check ${goldens[0]+"${goldens[@]}"}
+
+if [ $host_shim = 0 ]; then
+  if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck; do
+      step "compute-sanitizer $tool" compute-sanitizer --tool $tool --error-exitcode 1 "$build/driver" "$module" small
+    done
+  else
+    note 'compute-sanitizer' 'not run: not on PATH'
+  fi
+fi
+
+if ! command -v node >/dev/null; then
+  note 'TypeScript conformance' 'not run: no node'
+elif [ ! -f dist/testing/run-kernels.js ] || [ -z "$(find build/Release prebuilds -name '*.node' 2>/dev/null)" ]; then
+  note 'TypeScript conformance' 'not run: no built package (npm run build)'
+else
+  step 'TypeScript conformance' env LORAKEET_CUDA_MODULE="$module" node dist/testing/run-kernels.js --backend cuda \
+    --goldens test/golden/kernels.json
+fi
+
+# ---- time -------------------------------------------------------------------------------------------------------------
+if [ $host_shim = 1 ]; then
+  note 'times' 'none: host shim'
+elif [ $status != 0 ]; then
+  note 'times' 'none: a backend that fails a check is not timed'
+elif bandwidth=$($build/copy_bandwidth); then
+  note 'copy bandwidth' "$bandwidth GB/s"
+  step 'times' "$build/driver" "$module" time "$bandwidth" && while read -r line; do summary+=("$line"); done < <(grep -E '^(update|apply) ' "$log")
+else
+  note 'times' 'FAILED: the copy bandwidth could not be measured'
+fi
+finish "$([ $host_shim = 1 ] && echo 'results of the host shim' || echo "results on $gpu")"
