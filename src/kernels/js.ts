@@ -117,7 +117,10 @@ export class JsPool implements KernelPool {
       const { values } = this.#slots.peek(slots[index]);
       const fisher = this.#math.fisher(values, x, rowOffsets[index], rowOffsets[index + 1], decay);
       if (!fisher) {
-        throw new LorakeetError('ERR_NOT_FINITE', `x: the rows of slot ${slots[index]} give a Fisher that is not finite`);
+        throw new LorakeetError(
+          'ERR_NOT_FINITE',
+          `x: the rows of slot ${slots[index]} give a Fisher that is not finite`,
+        );
       }
       return fisher;
     };

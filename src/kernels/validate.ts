@@ -40,6 +40,9 @@ const CONFIG_KEYS: readonly (keyof PoolConfig)[] = [
   'threads',
 ];
 
+/** Backends may compute in single precision: a number that is infinite there is refused here. */
+const MAX_FLOAT = 3.4028234663852886e38;
+
 /** Checks anything that is meant to be a PoolConfig and returns a frozen copy; ERR_INVALID_CONFIG names the field. */
 export function validatePoolConfig(value: unknown): Readonly<PoolConfig> {
   const config = requireObject('config', value);
@@ -48,17 +51,22 @@ export function validatePoolConfig(value: unknown): Readonly<PoolConfig> {
     rank: requireInteger('rank', config.rank, 1, MAX_RANK),
     inFeatures: requireInteger('inFeatures', config.inFeatures, 1, MAX_FEATURES),
     outFeatures: requireInteger('outFeatures', config.outFeatures, 1, MAX_FEATURES),
-    scaling: requireNumber('scaling', config.scaling),
+    scaling: requireNumber('scaling', config.scaling, { min: -MAX_FLOAT, max: MAX_FLOAT }),
     residual: requireBoolean('residual', config.residual),
     capacity: requireInteger('capacity', config.capacity, 1, MAX_CAPACITY),
     optimizer: validateOptimizer(config.optimizer),
     ewc: config.ewc === null ? null : validateEwc(config.ewc),
-    learningRate: requireNumber('learningRate', config.learningRate, { min: 0 }),
+    learningRate: requireNumber('learningRate', config.learningRate, { min: 0, max: MAX_FLOAT }),
     maxGradNorm: requireNumber('maxGradNorm', config.maxGradNorm, { above: 0, infinity: true }),
     threads: requireInteger('threads', config.threads, 1, MAX_THREADS),
   };
   if (checked.residual && checked.inFeatures !== checked.outFeatures) {
-    fail('ERR_INVALID_CONFIG', 'residual', true, `inFeatures (${checked.inFeatures}) = outFeatures (${checked.outFeatures})`);
+    fail(
+      'ERR_INVALID_CONFIG',
+      'residual',
+      true,
+      `inFeatures (${checked.inFeatures}) = outFeatures (${checked.outFeatures})`,
+    );
   }
   return Object.freeze(checked);
 }
@@ -66,14 +74,18 @@ export function validatePoolConfig(value: unknown): Readonly<PoolConfig> {
 function validateOptimizer(value: unknown): OptimizerConfig {
   const optimizer = requireObject('optimizer', value);
   const kind = requireOneOf('optimizer.kind', optimizer.kind, ['sgd', 'adamw']);
-  rejectUnknownKeys('optimizer', optimizer, ['kind', 'weightDecay', ...(kind === 'adamw' ? ['beta1', 'beta2', 'epsilon'] : [])]);
-  const weightDecay = requireNumber('optimizer.weightDecay', optimizer.weightDecay, { min: 0 });
+  rejectUnknownKeys('optimizer', optimizer, [
+    'kind',
+    'weightDecay',
+    ...(kind === 'adamw' ? ['beta1', 'beta2', 'epsilon'] : []),
+  ]);
+  const weightDecay = requireNumber('optimizer.weightDecay', optimizer.weightDecay, { min: 0, max: MAX_FLOAT });
   if (kind === 'sgd') return Object.freeze({ kind, weightDecay });
   return Object.freeze({
     kind,
     beta1: requireDecayRate('optimizer.beta1', optimizer.beta1),
     beta2: requireDecayRate('optimizer.beta2', optimizer.beta2),
-    epsilon: requireNumber('optimizer.epsilon', optimizer.epsilon, { above: 0 }),
+    epsilon: requireNumber('optimizer.epsilon', optimizer.epsilon, { above: 0, max: MAX_FLOAT }),
     weightDecay,
   });
 }
@@ -83,7 +95,7 @@ function validateEwc(value: unknown): EwcConfig {
   rejectUnknownKeys('ewc', ewc, ['form', 'lambda']);
   return Object.freeze({
     form: requireOneOf('ewc.form', ewc.form, ['proximal', 'gradient']),
-    lambda: requireNumber('ewc.lambda', ewc.lambda, { min: 0 }),
+    lambda: requireNumber('ewc.lambda', ewc.lambda, { min: 0, max: MAX_FLOAT }),
   });
 }
 
@@ -137,7 +149,8 @@ export function checkCopy(from: unknown, to: unknown, capacity: number): void {
   const targets = checkDistinctSlots('to', to, capacity);
   checkLength('to', targets.size, sources.length);
   for (let i = 0; i < sources.length; i++) {
-    if (targets.has(sources[i])) fail('ERR_DUPLICATE_SLOT', `from[${i}]`, sources[i], 'a slot that does not stand in `to`');
+    if (targets.has(sources[i]))
+      fail('ERR_DUPLICATE_SLOT', `from[${i}]`, sources[i], 'a slot that does not stand in `to`');
   }
 }
 
@@ -155,7 +168,12 @@ export function checkSlabContents(slotCount: number, layout: SlabLayout, slabs: 
       const view = sectionView(layout, slabs, section, index);
       const negative = view?.findIndex((element) => element < 0) ?? -1;
       if (view && negative >= 0) {
-        fail('ERR_OUT_OF_RANGE', `slabs: ${section} of slot ${index}, element ${negative}`, view[negative], 'at least 0');
+        fail(
+          'ERR_OUT_OF_RANGE',
+          `slabs: ${section} of slot ${index}, element ${negative}`,
+          view[negative],
+          'at least 0',
+        );
       }
     }
   }
@@ -197,18 +215,26 @@ export function checkSlotRows(pool: PoolShape, batch: SlotRows): number {
   checkLength('rowOffsets', offsets.length, batch.slots.length + 1);
   if (offsets[0] !== 0) fail('ERR_ROW_OFFSETS', 'rowOffsets[0]', offsets[0], '0');
   for (let i = 1; i < offsets.length; i++) {
-    if (offsets[i] <= offsets[i - 1]) fail('ERR_ROW_OFFSETS', `rowOffsets[${i}]`, offsets[i], `above ${offsets[i - 1]}`);
+    if (offsets[i] <= offsets[i - 1])
+      fail('ERR_ROW_OFFSETS', `rowOffsets[${i}]`, offsets[i], `above ${offsets[i - 1]}`);
   }
   const rows = checkRows('x', batch.x, pool.config.inFeatures, pool.itemCount);
   const end = offsets[offsets.length - 1];
-  if (end !== rows) fail('ERR_ROW_OFFSETS', `rowOffsets[${offsets.length - 1}]`, end, `the number of rows in x, ${rows}`);
+  if (rows === 0) checkLength('x (rows)', rows, end); // as it is with a detached array, which has no length
+  if (end !== rows)
+    fail('ERR_ROW_OFFSETS', `rowOffsets[${offsets.length - 1}]`, end, `the number of rows in x, ${rows}`);
   return rows;
 }
 
 export function checkTarget(pool: PoolShape, value: unknown, rows: number): void {
   const { inFeatures, outFeatures } = pool.config;
   if (value instanceof Uint32Array && inFeatures !== outFeatures) {
-    fail('ERR_INVALID_ARGUMENT', 'target', value, `vectors (items have ${inFeatures} features, targets ${outFeatures})`);
+    fail(
+      'ERR_INVALID_ARGUMENT',
+      'target',
+      value,
+      `vectors (items have ${inFeatures} features, targets ${outFeatures})`,
+    );
   }
   checkLength('target (rows)', checkRows('target', value, outFeatures, pool.itemCount), rows);
 }
@@ -270,6 +296,9 @@ export function checkLength(name: string, length: number, expected: number): voi
 
 function checkMultiple(name: string, length: number, features: number): void {
   if (length % features !== 0) {
-    throw new LorakeetError('ERR_LENGTH_MISMATCH', `${name}: got ${length} elements, expected a multiple of ${features}`);
+    throw new LorakeetError(
+      'ERR_LENGTH_MISMATCH',
+      `${name}: got ${length} elements, expected a multiple of ${features}`,
+    );
   }
 }
