@@ -18,12 +18,12 @@ import { SlotStore } from './js-slots.js';
 import { type SlabLayout, slabLayout } from './layout.js';
 import {
   checkArray,
-  checkBatchObject,
   checkCopy,
   checkDecay,
   checkDistinctSlots,
   checkItems,
   checkLength,
+  checkObject,
   checkParameters,
   checkReport,
   checkRows,
@@ -171,7 +171,7 @@ export class JsPool implements KernelPool {
   }
 
   #checkApply(batch: ApplyBatch): number {
-    checkBatchObject(batch);
+    checkObject('batch', batch);
     checkSlots('slots', batch.slots, this.config.capacity);
     const rows = checkRows('x', batch.x, this.config.inFeatures, this.#shape().itemCount);
     checkLength('x (rows)', rows, batch.slots.length);

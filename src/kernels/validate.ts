@@ -120,8 +120,9 @@ export interface PoolShape {
   itemCount: number | null;
 }
 
-export function checkBatchObject(value: unknown): void {
-  if (typeof value !== 'object' || value === null) fail('ERR_INVALID_ARGUMENT', 'batch', value, 'an object');
+/** A batch or a report, before its fields are looked at. */
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null) fail('ERR_INVALID_ARGUMENT', name, value, 'an object');
 }
 
 export function checkSlots(name: string, value: unknown, capacity: number): Uint32Array {
@@ -209,7 +210,7 @@ export function checkRows(name: string, value: unknown, features: number, itemCo
 
 /** The part that update and consolidate share; returns the number of rows. */
 export function checkSlotRows(pool: PoolShape, batch: SlotRows): number {
-  checkBatchObject(batch);
+  checkObject('batch', batch);
   checkDistinctSlots('slots', batch.slots, pool.config.capacity);
   const offsets = checkArray('rowOffsets', batch.rowOffsets, Uint32Array);
   checkLength('rowOffsets', offsets.length, batch.slots.length + 1);
@@ -240,7 +241,7 @@ export function checkTarget(pool: PoolShape, value: unknown, rows: number): void
 }
 
 export function checkReport(report: UpdateReport, users: number): void {
-  if (typeof report !== 'object' || report === null) fail('ERR_INVALID_ARGUMENT', 'report', report, 'an object');
+  checkObject('report', report);
   checkLength('report.loss', checkArray('report.loss', report.loss, Float32Array).length, users);
   checkLength('report.gradNorm', checkArray('report.gradNorm', report.gradNorm, Float32Array).length, users);
   checkLength('report.flags', checkArray('report.flags', report.flags, Uint8Array).length, users);

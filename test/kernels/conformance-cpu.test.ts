@@ -3,5 +3,5 @@ import { createNativeBackend, nativeInfo } from '../../src/kernels/native.js';
 import { describeConformance, describeUnavailable } from './conformance.js';
 
 const { available, reason, isas } = nativeInfo();
-if (available) for (const isa of isas) describeConformance(isa, () => createNativeBackend({ device: 'cpu', isa }));
+if (available) for (const isa of isas) describeConformance(createNativeBackend({ device: 'cpu', isa }));
 else describeUnavailable('cpu', reason);

@@ -1,4 +1,4 @@
 import { jsBackend } from '../../src/kernels/js.js';
 import { describeConformance } from './conformance.js';
 
-describeConformance('js', () => jsBackend);
+describeConformance(jsBackend);
