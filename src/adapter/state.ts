@@ -97,9 +97,9 @@ export function readFromSlab(
   requireFit(previous, layout);
   const { shape, meta, fisher, anchor } = previous;
   const state: AdapterState = { shape, meta, step, weights: previous.weights };
-  if (fisher) Object.assign(state, { fisher, anchor });
+  if (fisher) Object.assign(state, { fisher: fisher.slice(), anchor: anchor?.slice() });
   if (previous.moment1 && step === previous.step) {
-    Object.assign(state, { moment1: previous.moment1, moment2: previous.moment2 });
+    Object.assign(state, { moment1: previous.moment1.slice(), moment2: previous.moment2?.slice() });
   }
   for (const section of layout.sections) {
     state[section] = (sectionView(layout, slabs, section, index) as Float32Array).slice();

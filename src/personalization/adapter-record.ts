@@ -39,7 +39,10 @@ export function initialState(
   });
 }
 
-/** The object of a state, in memory of its own. Throws ERR_ADAPTER_CORRUPT or ERR_ADAPTER_MISMATCH if it is not a user's. */
+/**
+ * The object of a state, which it takes over: the state must not be used further. Throws ERR_ADAPTER_CORRUPT or
+ * ERR_ADAPTER_MISMATCH if it is not a user's.
+ */
 export function recordOf(state: AdapterState): UserLoRAAdapter {
   const { shape, weights } = state;
   if (shape.inFeatures !== shape.outFeatures || shape.rsLora) {
@@ -61,10 +64,10 @@ export function recordOf(state: AdapterState): UserLoRAAdapter {
     version: meta.version,
     createdAt: new Date(meta.createdAt),
     updatedAt: new Date(meta.updatedAt),
-    ...(state.fisher && { fisherInformation: state.fisher.slice(), anchorWeights: state.anchor?.slice() }),
+    ...(state.fisher && { fisherInformation: state.fisher, anchorWeights: state.anchor }),
     optimizerState: {
       step: state.step,
-      ...(state.moment1 && { moment1: state.moment1.slice(), moment2: state.moment2?.slice() }),
+      ...(state.moment1 && { moment1: state.moment1, moment2: state.moment2 }),
     },
     metadata: {
       totalSamples: meta.totalSamples,

@@ -18,8 +18,8 @@ const PORTION: Record<BackendName, (threads: number) => number> = {
 /** Below this share of a portion, changing threads would take longer than the work. */
 const BACKGROUND_SHARE = 0.1;
 
-/** Fresh adapters made without a break: 2²⁰ numbers take some milliseconds. */
-const CREATION_PARAMETERS = 2 ** 20;
+/** Numbers of fresh adapters made without a break; takes a few milliseconds, most of it for drawing and for new memory. */
+const CREATION_PARAMETERS = 2 ** 15;
 
 export interface LearningCosts {
   backend: BackendName;

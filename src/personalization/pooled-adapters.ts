@@ -16,7 +16,7 @@ import { UNKNOWN_USER_SLOT, UserTable } from './user-table.js';
 type Carried = Pick<AdapterState, 'fisher' | 'anchor' | 'moment1' | 'moment2' | 'step'>;
 
 interface RunningStep {
-  batch: UpdateBatch & { learningRate: Float32Array };
+  batch: UpdateBatch;
   now: number;
 }
 
@@ -137,9 +137,7 @@ export class PooledAdapters {
     inBackground: boolean,
   ): Promise<UpdateReport> {
     const slots = Uint32Array.from(userIds, (userId) => this.#users.slotOf(userId) as number);
-    const learningRate = Float32Array.from(slots, (slot) =>
-      learningRateAt(this.#config, this.#columns.updatesOf(slot)),
-    );
+    const learningRate = Float32Array.from(slots, (slot) => this.#learningRateOf(slot));
     const batch = { ...rows, slots, learningRate };
     this.#running = { batch, now: Date.now() };
     this.#users.pin(slots);
@@ -154,6 +152,11 @@ export class PooledAdapters {
     }
   }
 
+  /** Of the slot's next step. */
+  #learningRateOf(slot: number): number {
+    return learningRateAt(this.#config, this.#columns.updatesOf(slot));
+  }
+
   #updateNow(batch: UpdateBatch): UpdateReport {
     const users = batch.slots.length;
     const report = { loss: new Float32Array(users), gradNorm: new Float32Array(users), flags: new Uint8Array(users) };
@@ -163,14 +166,14 @@ export class PooledAdapters {
 
   #record({ batch, now }: RunningStep, report: UpdateReport): void {
     this.#revision += 1;
-    const { slots, rowOffsets, learningRate } = batch;
+    const { slots, rowOffsets } = batch;
     for (let i = 0; i < slots.length; i++) {
       if (report.flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
       if (this.#users.userOf(slots[i]) === undefined) continue;
       this.#columns.recordStep(slots[i], {
         rows: rowOffsets[i + 1] - rowOffsets[i],
         loss: report.loss[i],
-        learningRate: learningRate[i],
+        learningRate: this.#learningRateOf(slots[i]),
         now,
         revision: this.#revision,
       });
@@ -205,18 +208,18 @@ export class PooledAdapters {
       ...times,
       version: meta.version + 1,
       totalSamples,
-      learningRate: batch.learningRate[i],
+      learningRate: this.#learningRateOf(slot),
       lastBatch: undefined,
     };
   }
 
-  #carry(slot: number, state: AdapterState): void {
+  #carry(slot: number, { fisher, anchor, moment1, moment2, step }: AdapterState): void {
     const { sections } = this.#kernel.layout;
-    const fisherStays = !sections.includes('fisher') && state.fisher;
-    const momentsStay = !sections.includes('moment1') && state.moment1;
+    const fisherStays = !sections.includes('fisher') && fisher;
+    const momentsStay = !sections.includes('moment1') && moment1;
     if (fisherStays || momentsStay) {
-      const { fisher, anchor, moment1, moment2, step } = state;
-      this.#carried.set(slot, { fisher, anchor, moment1, moment2, step });
+      const [f, a, m1, m2] = [fisher, anchor, moment1, moment2].map((section) => section?.slice());
+      this.#carried.set(slot, { fisher: f, anchor: a, moment1: m1, moment2: m2, step });
     } else {
       this.#carried.delete(slot);
     }

@@ -21,7 +21,8 @@ function normal(random: Random): number {
 function input(random: Random, inputs: Inputs): Float32Array {
   if (inputs === 'uniform') return Float32Array.from({ length: DIM }, () => random.uniform(-1, 1));
   const x = Float32Array.from({ length: DIM }, () => normal(random));
-  return inputs === 'unit' ? x.map((value) => value / Math.hypot(...x)) : x;
+  const norm = inputs === 'unit' ? Math.hypot(...x) : 1;
+  return x.map((value) => value / norm);
 }
 
 /** x ↦ x + M·x with M = U·V of rank 2 and the given Frobenius norm. */
