@@ -36,7 +36,7 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // `from` may be reused as soon as upload returns; `to` of download is filled after synchronize.
+  // All of these may still run when they return: what they read and write must stay until synchronize has returned.
   void upload(void* to, const void* from, size_t bytes);
   void download(void* to, const void* from, size_t bytes);
   void copy(void* to, const void* from, size_t bytes);

@@ -66,10 +66,6 @@ Rows lorakeet_pool::stage_rows(Buffer& buffer, const lorakeet_rows& rows, uint32
   return {stage(buffer, rows.vectors, static_cast<uint64_t>(count) * features), nullptr, features};
 }
 
-const Slot* lorakeet_pool::stage_slots(const uint32_t* slots, uint32_t count) {
-  return stage(slot_list_, slots_.resolve(slots, count).data(), count);
-}
-
 uint32_t lorakeet_pool::grid(uint32_t count, uint64_t scratch) {
   const uint64_t affordable = scratch ? std::max<uint64_t>(kScratchFloats / scratch, 1) : UINT32_MAX;
   return static_cast<uint32_t>(std::min<uint64_t>({count, concurrent_blocks(), affordable}));
@@ -88,7 +84,8 @@ void lorakeet_pool::apply(const lorakeet_apply_batch& batch, float* y) {
   ApplyBatch device = {};
   device.model = model_;
   device.rows = batch.rows;
-  device.slots = stage_slots(batch.slots, batch.rows);
+  const std::vector<Slot> slots = slots_.resolve(batch.slots, batch.rows);
+  device.slots = stage(slot_list_, slots.data(), batch.rows);
   device.x = stage_rows(x_, batch.x, batch.rows, model_.in_features);
   device.y = y_.reserve<float>(outputs);
   stream_.launch(device, grid(batch.rows, 0));
@@ -104,7 +101,8 @@ void lorakeet_pool::update(const lorakeet_update_batch& batch, const lorakeet_up
   UpdateBatch device = {};
   device.model = model_;
   device.users = users;
-  device.slots = stage_slots(batch.slots, users);
+  const std::vector<Slot> slots = slots_.resolve(batch.slots, users);
+  device.slots = stage(slot_list_, slots.data(), users);
   device.row_offsets = stage(row_offsets_, batch.row_offsets, users + 1ull);
   device.x = stage_rows(x_, batch.x, rows, model_.in_features);
   device.target = stage_rows(target_, batch.target, rows, model_.out_features);
@@ -137,7 +135,8 @@ void lorakeet_pool::consolidate(const lorakeet_consolidate_batch& batch) {
   ConsolidateBatch device = {};
   device.model = model_;
   device.users = users;
-  device.slots = stage_slots(batch.slots, users);
+  const std::vector<Slot> slots = slots_.resolve(batch.slots, users);
+  device.slots = stage(slot_list_, slots.data(), users);
   device.row_offsets = stage(row_offsets_, batch.row_offsets, users + 1ull);
   device.x = stage_rows(x_, batch.x, batch.row_offsets[users], model_.in_features);
   device.decay = static_cast<float>(batch.decay);

@@ -22,7 +22,6 @@ struct lorakeet_pool {
   template <class T>
   const T* stage(Buffer& buffer, const T* host, uint64_t count);
   lorakeet::cuda::Rows stage_rows(Buffer& buffer, const lorakeet_rows& rows, uint32_t count, uint32_t features);
-  const lorakeet::cuda::Slot* stage_slots(const uint32_t* slots, uint32_t count);
   // How many blocks to launch for `count` rows or users when each needs `scratch` floats of its own.
   static uint32_t grid(uint32_t count, uint64_t scratch);
 
