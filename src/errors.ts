@@ -24,7 +24,6 @@ export const ERROR_CODES = {
   ERR_ADAPTER_VERSION: 'The bytes were written by a newer format version than this library reads.',
   ERR_ADAPTER_MISMATCH: 'An adapter does not have the rank or dimension that the engine is configured for.',
   ERR_USER_MISMATCH: 'Feedback of one user was given for the adapter of another.',
-  ERR_UNKNOWN_USER: 'The pool holds no adapter for that user.',
 } as const satisfies Record<`ERR_${string}`, string>;
 
 export type LorakeetErrorCode = keyof typeof ERROR_CODES;
