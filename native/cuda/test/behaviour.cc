@@ -185,7 +185,10 @@ void check_behaviour(const lorakeet_kernels& kernels, Checks& checks, bool small
   const lorakeet_pool_config full = full_config(), plain = plain_config(kRank, kDim, kDim, true, 10);
   check_spoiled(kernels, full, checks, "a target of NaN", LORAKEET_FLAG_REJECTED, NAN, 1, 0.1f);
   check_spoiled(kernels, full, checks, "a target of infinity", LORAKEET_FLAG_REJECTED, INFINITY, 1, 0.1f);
-  check_spoiled(kernels, full, checks, "a loss that overflows", LORAKEET_FLAG_REJECTED, 1e30f, 1, 0.1f);
+  check_spoiled(kernels, full, checks, "a gradient that overflows", LORAKEET_FLAG_REJECTED, 1e30f, 1, 0.1f);
+  lorakeet_pool_config weak = plain;
+  weak.scaling = 1e-4;  // keeps the gradient finite
+  check_spoiled(kernels, weak, checks, "a loss that overflows", LORAKEET_FLAG_REJECTED, 1e20f, 1, 0.1f);
   check_spoiled(kernels, plain, checks, "weights that overflow", LORAKEET_FLAG_REJECTED, 1e3f, 1, 3e38f);
   check_spoiled(kernels, full, checks, "no weight", LORAKEET_FLAG_NO_WEIGHT, 1, 0, 0.1f);
   check_consolidate_not_finite(kernels, checks);
