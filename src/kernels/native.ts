@@ -18,7 +18,7 @@ import type {
   UpdateReport,
 } from './contract.js';
 import { type SlabLayout, slabLayout } from './layout.js';
-import { validatePoolConfig } from './validate.js';
+import { checkObject, validatePoolConfig } from './validate.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
 const BINDING_VERSION = 1;
@@ -49,11 +49,13 @@ interface Addon {
   bindItems(pool: number, matrix: Float32Array | null): void;
   apply(pool: number, slots: Uint32Array, x: Rows, y: Float32Array): void;
   update(pool: number, ...rest: [...UpdateArguments, Float32Array, Float32Array, Uint8Array]): void;
-  consolidate(pool: number, slots: Uint32Array, rowOffsets: Uint32Array, x: Rows, decay: number): void;
+  consolidate(pool: number, ...rest: ConsolidateArguments): void;
   applyAsync(pool: number, slots: Uint32Array, x: Rows): Promise<Float32Array>;
   updateAsync(pool: number, ...rest: UpdateArguments): Promise<UpdateReport>;
-  consolidateAsync(pool: number, slots: Uint32Array, rowOffsets: Uint32Array, x: Rows, decay: number): Promise<void>;
+  consolidateAsync(pool: number, ...rest: ConsolidateArguments): Promise<void>;
 }
+
+type ConsolidateArguments = [slots: Uint32Array, rowOffsets: Uint32Array, x: Rows, decay: number];
 
 type UpdateArguments = [
   slots: Uint32Array,
@@ -198,6 +200,7 @@ class NativePool implements KernelPool {
 
   apply(batch: ApplyBatch, y: Float32Array): void {
     try {
+      checkObject('batch', batch);
       this.#addon.apply(this.#handle, batch.slots, batch.x, y);
     } catch (error) {
       throw toLorakeetError(error);
@@ -206,6 +209,7 @@ class NativePool implements KernelPool {
 
   update(batch: UpdateBatch, report: UpdateReport): void {
     try {
+      checkObject('report', report);
       this.#addon.update(this.#handle, ...updateArguments(batch), report.loss, report.gradNorm, report.flags);
     } catch (error) {
       throw toLorakeetError(error);
@@ -213,11 +217,14 @@ class NativePool implements KernelPool {
   }
 
   consolidate(batch: ConsolidateBatch): void {
-    coded(() => this.#addon.consolidate(this.#handle, batch.slots, batch.rowOffsets, batch.x, batch.decay));
+    coded(() => this.#addon.consolidate(this.#handle, ...consolidateArguments(batch)));
   }
 
   applyAsync(batch: ApplyBatch): Promise<Float32Array> {
-    return this.#enqueue(() => this.#addon.applyAsync(this.#handle, batch.slots, batch.x));
+    return this.#enqueue(() => {
+      checkObject('batch', batch);
+      return this.#addon.applyAsync(this.#handle, batch.slots, batch.x);
+    });
   }
 
   updateAsync(batch: UpdateBatch): Promise<UpdateReport> {
@@ -225,9 +232,7 @@ class NativePool implements KernelPool {
   }
 
   consolidateAsync(batch: ConsolidateBatch): Promise<void> {
-    return this.#enqueue(() =>
-      this.#addon.consolidateAsync(this.#handle, batch.slots, batch.rowOffsets, batch.x, batch.decay),
-    );
+    return this.#enqueue(() => this.#addon.consolidateAsync(this.#handle, ...consolidateArguments(batch)));
   }
 
   close(): void {
@@ -245,7 +250,13 @@ class NativePool implements KernelPool {
   }
 }
 
+function consolidateArguments(batch: ConsolidateBatch): ConsolidateArguments {
+  checkObject('batch', batch);
+  return [batch.slots, batch.rowOffsets, batch.x, batch.decay];
+}
+
 function updateArguments(batch: UpdateBatch): UpdateArguments {
+  checkObject('batch', batch);
   return [
     batch.slots,
     batch.rowOffsets,
