@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { packageBin, requiredNames, run, scratch } from './lib/process.mjs';
 import { setup } from './lib/setup.mjs';
 
+const INSTRUCTION_SETS = ['baseline', 'avx2', 'avx512', 'neon'];
 /** What LORAKEET_REQUIRE can ask of this suite; other names are for the other checks. */
-const REQUIRABLE = ['js', 'cpu', 'cuda', 'baseline', 'avx2', 'avx512', 'neon'];
+const REQUIRABLE = ['js', 'cpu', 'cuda', ...INSTRUCTION_SETS];
 const coverageFile = join(scratch, 'coverage.jsonl');
 
 function vitest(pool, args) {
@@ -31,23 +32,27 @@ function vitest(pool, args) {
   );
 }
 
-/** Prints what ran where and what did not; returns the required names that were not covered. */
-function summarize() {
-  const entries = existsSync(coverageFile)
-    ? readFileSync(coverageFile, 'utf8')
-        .trim()
-        .split('\n')
-        .filter(Boolean)
-        .map((line) => JSON.parse(line))
-    : [];
+/** What the tests told test/support/coverage-report.ts, by subject: in which pools it was covered, or why not. */
+function readCoverage() {
   const subjects = new Map();
-  for (const { kind, name, reason, pool } of entries) {
+  const lines = existsSync(coverageFile) ? readFileSync(coverageFile, 'utf8').split('\n').filter(Boolean) : [];
+  for (const { kind, name, reason, pool } of lines.map((line) => JSON.parse(line))) {
     const key = `${kind} ${name}`;
     const subject = subjects.get(key) ?? { key, name, pools: new Set(), reason };
     if (reason === undefined) subject.pools.add(pool);
     subjects.set(key, subject);
   }
-  const all = [...subjects.values()];
+  for (const name of INSTRUCTION_SETS) {
+    const key = `instruction set ${name}`;
+    const reason = 'not run by this processor and addon (`npm run check:emulated` runs NEON and an x64 without AVX)';
+    if (!subjects.has(key)) subjects.set(key, { key, name, pools: new Set(), reason });
+  }
+  return [...subjects.values()];
+}
+
+/** Prints what ran where and what did not; returns the required names that were not covered. */
+function summarize() {
+  const all = readCoverage();
   const coveredOnes = all.filter((subject) => subject.pools.size > 0);
   console.log('\nCovered:');
   for (const { key, pools } of coveredOnes) console.log(`  ${key} (${[...pools].sort().join(', ')})`);

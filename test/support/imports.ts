@@ -39,7 +39,7 @@ export function includesOf(path: string): string[] {
 
 /** The package that a bare specifier belongs to; null for relative paths and Node's own modules. */
 export function packageOf(specifier: string): string | null {
-  if (/^(\.|node:|data:)/.test(specifier)) return null;
+  if (/^(\.|#|node:|data:)/.test(specifier)) return null;
   const parts = specifier.split('/');
   return specifier.startsWith('@') ? parts.slice(0, 2).join('/') : parts[0];
 }
