@@ -78,21 +78,21 @@ const VARIANTS: readonly Variant[] = [
     name: 'SGD, EWC gradient, clip',
     config: (out) => ({ learningRate: sgdRate(out), ewc: ewc('gradient', 1 / out), maxGradNorm: 0.5 }),
   },
-  { name: 'AdamW', config: () => ({ learningRate: 0.05, optimizer: { ...ADAMW, weightDecay: 1 } }) },
+  { name: 'AdamW', config: () => ({ learningRate: 0.25, optimizer: { ...ADAMW, weightDecay: 1 } }) },
   {
     name: 'AdamW, proximal EWC, row weights',
-    config: () => ({ learningRate: 0.05, optimizer: ADAMW, ewc: ewc('proximal', 20) }),
+    config: () => ({ learningRate: 0.25, optimizer: ADAMW, ewc: ewc('proximal', 4) }),
     extras: (_users, rows, random) => ({ rowWeight: random.uniforms(rows, 0, 3) }),
   },
   {
     name: 'AdamW, EWC gradient, clip',
-    config: (out) => ({ learningRate: 0.05, optimizer: ADAMW, ewc: ewc('gradient', 1 / out), maxGradNorm: 0.3 }),
+    config: (out) => ({ learningRate: 0.25, optimizer: ADAMW, ewc: ewc('gradient', 1 / out), maxGradNorm: 0.3 }),
   },
   {
     name: 'per-slot rate, bound and lambda',
     config: () => ({ optimizer: { ...ADAMW, beta2: 0.9, epsilon: 1e-3 }, ewc: ewc('proximal', 1) }),
     extras: (users, _rows, random, out) => ({
-      learningRate: random.uniforms(users, 0, 0.1),
+      learningRate: random.uniforms(users, 0.1, 0.5),
       maxGradNorm: Float32Array.from({ length: users }, (_, user) => [Infinity, 0.1, 1e-3, 0.5][user % 4]),
       ewcLambda: random.uniforms(users, 0, 100 / out),
     }),
