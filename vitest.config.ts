@@ -3,10 +3,11 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   resolve: {
-    // the examples import the package by its name; in tests that is the source, not a build
+    // the examples import the package by its name, the benchmark its inner modules; in tests that is the source, no build
     alias: [
       { find: /^lorakeet$/, replacement: fileURLToPath(new URL('./src/index.ts', import.meta.url)) },
       { find: /^lorakeet\/testing$/, replacement: fileURLToPath(new URL('./src/testing/index.ts', import.meta.url)) },
+      { find: /^#lorakeet\/(.*)\.js$/, replacement: `${fileURLToPath(new URL('./src/', import.meta.url))}$1.ts` },
     ],
   },
   test: {

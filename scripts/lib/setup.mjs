@@ -13,7 +13,7 @@ const NATIVE_SOURCES = ['native', 'binding', 'cmake', 'CMakeLists.txt'];
 const TYPESCRIPT_PROJECTS = [
   { config: 'tsconfig.json', sources: ['src'], output: 'dist' },
   { config: 'tsconfig.examples.json', sources: ['src', 'examples'], output: 'build/examples' },
-  { config: 'tsconfig.bench.json', sources: ['src', 'bench'], output: 'build/bench' },
+  { config: 'tsconfig.bench.json', sources: ['src', 'bench/src'], output: 'build/bench' },
 ];
 
 /** Returns false where a step that the caller cannot do without failed; the reason has been printed. */

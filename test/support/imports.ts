@@ -37,7 +37,7 @@ export function includesOf(path: string): string[] {
   );
 }
 
-/** The package that a bare specifier belongs to; null for relative paths and Node's own modules. */
+/** The package that a bare specifier belongs to; null for relative paths, our own inner modules (#…) and Node's. */
 export function packageOf(specifier: string): string | null {
   if (/^(\.|#|node:|data:)/.test(specifier)) return null;
   const parts = specifier.split('/');
