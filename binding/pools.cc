@@ -82,7 +82,7 @@ Problem read_config(napi_env env, napi_value object, lorakeet_pool_config* confi
       {"rank", 1, 256, &config->rank, nullptr},
       {"inFeatures", 1, 8192, &config->in_features, nullptr},
       {"outFeatures", 1, 8192, &config->out_features, nullptr},
-      {"capacity", 1, 2147483648.0, &config->capacity, nullptr},
+      {"capacity", 1, 2147483647.0, &config->capacity, nullptr},
       {"threads", 1, 256, &config->threads, nullptr},
       {"residual", 0, 1, &config->residual, nullptr},
       {"optimizer", 0, 1, &config->optimizer, nullptr},
