@@ -2,7 +2,7 @@
 import { decodeAdapter, encodeAdapter } from '../adapter/codec.js';
 import { type AdapterShape, requireSameShape } from '../adapter/config.js';
 import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
-import { fail, requireVector } from '../checks.js';
+import { fail, requireNumber, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
 import { initialState, recordOf, stateOf, writeWeights } from './adapter-record.js';
@@ -10,11 +10,11 @@ import { openBackend } from './backend.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
 import { adapterShapeOf, learningRateAt, poolConfigOf, type ResolvedConfig, resolveConfig } from './options.js';
 import { SlotList } from './slot-list.js';
-import { type FeedbackRows, meanLoss, takeStep } from './training-step.js';
+import { type FeedbackRows, isLongStep, lossOf, meanSquaredError, stepBatch, updateNow } from './training-step.js';
 import type { AdapterFeedback, BackendInfo, LoRAConfig, UserLoRAAdapter } from './types.js';
 import { newUserMeta, nextAverageLoss, readUserMeta, toJson } from './user-meta.js';
 
-/** Updates in flight at a time; each has a slot of its own while it runs. */
+/** Long updates in flight at a time; each has a slot of its own while it runs. */
 const SCRATCH_SLOTS = 65_536;
 
 /** Decay of the moving average of forward times. */
@@ -154,9 +154,16 @@ export class LoRAPersonalizationEngine {
       const slab = new Float32Array(layout.slabLength);
       const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
       this.#training.write(slots, slab, steps);
-      const lossBefore = await takeStep(this.#training, slot, rows, learningRate);
+      // no await for a short step, so that it has come and gone before anything else can run
+      const isLong = isLongStep(this.#training, rows);
+      const batch = stepBatch(slot, rows, learningRate);
+      const report = isLong ? await this.#training.updateAsync(batch) : updateNow(this.#training, batch);
+      const lossBefore = lossOf(report);
       this.#training.read(slots, slab, steps);
-      const lossAfter = await meanLoss(this.#training, slot, rows);
+      const trial = { slots: new Uint32Array(rows.count).fill(slot), x: rows.x };
+      const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
+      const mse = meanSquaredError(y, rows.target);
+      const lossAfter = requireNumber('loss after the step', mse, {}, 'ERR_NOT_FINITE');
       const next = readFromSlab(layout, slab, 0, steps[0], previous);
       const now = Date.now();
       next.meta = toJson({
@@ -179,11 +186,16 @@ export class LoRAPersonalizationEngine {
   #apply(x: Float32Array, adapter: UserLoRAAdapter): Float32Array {
     const rows = x.length / this.#config.embeddingDim;
     writeWeights(adapter, this.#shape, this.#forwardWeights);
-    const y = new Float32Array(x.length);
     const started = performance.now();
     this.#forward.write(Uint32Array.of(0), this.#forwardWeights, Uint32Array.of(0));
-    this.#forward.apply({ slots: new Uint32Array(rows), x }, y);
+    const y = this.#applyNow(this.#forward, { slots: new Uint32Array(rows), x });
     if (rows > 0) this.#recordForwardTime((performance.now() - started) / rows);
+    return y;
+  }
+
+  #applyNow(pool: KernelPool, batch: { slots: Uint32Array; x: Float32Array }): Float32Array {
+    const y = new Float32Array(batch.x.length);
+    pool.apply(batch, y);
     return y;
   }
 

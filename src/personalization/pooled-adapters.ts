@@ -8,6 +8,7 @@ import { LorakeetError } from '../errors.js';
 import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
 import { initialState } from './adapter-record.js';
 import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
+import { updateNow } from './training-step.js';
 import { UserColumns } from './user-columns.js';
 import { newUserMeta, readUserMeta, toJson, type UserMeta } from './user-meta.js';
 import { UNKNOWN_USER_SLOT, UserTable } from './user-table.js';
@@ -142,7 +143,7 @@ export class PooledAdapters {
     this.#running = { batch, now: Date.now() };
     this.#users.pin(slots);
     try {
-      const report = inBackground ? await this.#kernel.updateAsync(batch) : this.#updateNow(batch);
+      const report = inBackground ? await this.#kernel.updateAsync(batch) : updateNow(this.#kernel, batch);
       this.#record(this.#running, report);
       return report;
     } finally {
@@ -157,19 +158,12 @@ export class PooledAdapters {
     return learningRateAt(this.#config, this.#columns.updatesOf(slot));
   }
 
-  #updateNow(batch: UpdateBatch): UpdateReport {
-    const users = batch.slots.length;
-    const report = { loss: new Float32Array(users), gradNorm: new Float32Array(users), flags: new Uint8Array(users) };
-    this.#kernel.update(batch, report);
-    return report;
-  }
-
   #record({ batch, now }: RunningStep, report: UpdateReport): void {
     this.#revision += 1;
     const { slots, rowOffsets } = batch;
     for (let i = 0; i < slots.length; i++) {
       if (report.flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
-      if (this.#users.userOf(slots[i]) === undefined) continue;
+      // a slot that was left meanwhile is overwritten before it is used again
       this.#columns.recordStep(slots[i], {
         rows: rowOffsets[i + 1] - rowOffsets[i],
         loss: report.loss[i],

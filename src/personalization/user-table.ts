@@ -41,11 +41,6 @@ export class UserTable {
     return this.#slotOf.get(userId);
   }
 
-  /** Who has the slot; undefined when it is free, or pinned but left. */
-  userOf(slot: number): string | undefined {
-    return this.#userIds[slot];
-  }
-
   isPinned(slot: number): boolean {
     return this.#pinned.has(slot);
   }

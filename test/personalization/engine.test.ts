@@ -79,6 +79,16 @@ describe('forward', () => {
     );
   });
 
+  it('divides by the rank', () => {
+    const two = newEngine({ rank: 2, embeddingDim: 2, scalingFactor: 3 });
+    const matrixA = Float32Array.of(1, 0, 0, 1);
+    const matrixB = Float32Array.of(1, 2, 0, -1);
+    // A·x = (2, 4), B·(A·x) = (10, −4), times 3/2
+    expect(two.computeLoRAForward(Float32Array.of(2, 4), { ...two.createAdapter('u'), matrixA, matrixB })).toEqual(
+      Float32Array.of(17, -2),
+    );
+  });
+
   it('reads the weights anew every time, and changes nothing', () => {
     const adapter = byHand();
     const x = Float32Array.of(1, 2, 3);

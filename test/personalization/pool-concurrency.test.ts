@@ -110,10 +110,11 @@ describe('while learns run', () => {
     expect(numbersOf(pool, 'user-1499').slice(0, 4)).toEqual(states[3]);
   });
 
-  it('personalize answers, timers run, and a snapshot is whole', async () => {
-    const pool = newPool(oneCore);
+  it.each(['auto', 'js'] as const)('personalize answers, timers run, and a snapshot is whole (%s)', async (backend) => {
+    const options = { ...oneCore, backend };
+    const pool = newPool(options);
     await pool.learn(batch(0, many));
-    const before = newPool(oneCore);
+    const before = newPool(options);
     before.restore(pool.snapshot());
     const learning = pool.learn(batch(1, many, ROWS));
     let turns = 0;
@@ -131,7 +132,7 @@ describe('while learns run', () => {
     }
     expect(turns).toBeGreaterThan(3);
     for (const bytes of snapshots) {
-      const copy = newPool(oneCore);
+      const copy = newPool(options);
       copy.restore(bytes);
       for (const userId of ['user-0', 'user-700', 'user-1499']) {
         const [version, ...numbers] = numbersOf(copy, userId).slice(0, 3);
@@ -149,6 +150,8 @@ describe('while learns run', () => {
     await nextTurn();
     // the first portion holds the last users
     expect(pool.removeUser('user-1499')).toBe(true);
+    expect(pool.removeUser('user-0')).toBe(true);
+    expect(pool.removeUser('user-1')).toBe(true);
     pool.setAdapter(given);
     pool.setAdapter(newcomer);
     await learning;
@@ -156,6 +159,9 @@ describe('while learns run', () => {
     expect(pool.getAdapter('user-1498')).toEqual(given);
     expect(pool.getAdapter('newcomer')).toEqual(newcomer);
     expect(pool.getAdapter('user-1497')?.version).toBe(3);
-    expect(pool.getAdapter('user-0')?.version).toBe(3);
+    expect(pool.getAdapter('user-2')?.version).toBe(3);
+    expect(pool.has('user-0') || pool.has('user-1')).toBe(false);
+    const x = randomVector(DIM);
+    expect(pool.personalize(['user-0'], x)).toEqual(x);
   });
 });

@@ -23,8 +23,8 @@ function gate() {
 
 /** A real js pool that takes an asynchronous step only when allowed to, and tells of it only when allowed to. */
 class GatedPool extends JsPool {
-  readonly take = gate();
-  readonly tell = gate();
+  take = gate();
+  tell = gate();
 
   override async updateAsync(batch: UpdateBatch): Promise<UpdateReport> {
     await this.take.opened;
@@ -107,23 +107,42 @@ for (const moment of ['before the step is taken', 'after it is taken and before 
     });
 
     it('everybody may come and go many times without running out of slots', async () => {
-      const { adapters, finish } = await start();
-      for (let i = 0; i < 5; i++) {
+      const { kernel, adapters, finish } = await start();
+      const comeAndGo = () => {
         for (const userId of ['a', 'b', 'c']) adapters.remove(userId);
         adapters.put(['a', 'b', 'c'].map(fresh));
-      }
+      };
+      for (let i = 0; i < 5; i++) comeAndGo();
       await finish();
       for (let i = 0; i < 5; i++) {
-        for (const userId of ['a', 'b', 'c']) adapters.remove(userId);
-        adapters.put(['a', 'b', 'c'].map(fresh));
+        kernel.tell = gate();
+        const step = adapters.step(['a', 'b', 'c'], rows(3), true);
+        await settle();
+        comeAndGo();
+        kernel.tell.open();
+        await step;
       }
       for (const userId of ['a', 'b', 'c']) expect(weightsOf(adapters, userId)).toEqual(fresh(userId).weights);
+    });
+
+    it('the counts go on in the next step', async () => {
+      const { kernel, adapters, finish } = await start();
+      await finish();
+      kernel.take = gate();
+      const step = adapters.step(['a', 'b'], { ...rows(2) }, true);
+      await settle();
+      expect(metaOf(adapters, 'a')).toMatchObject({ version: 2, metadata: { totalSamples: 1 } });
+      kernel.take.open();
+      await step;
+      expect(metaOf(adapters, 'a')).toMatchObject({ version: 3, metadata: { totalSamples: 2 } });
+      expect(metaOf(adapters, 'c')).toMatchObject({ version: 2, metadata: { totalSamples: 1 } });
     });
 
     it('the memory of a user who has left is cleared', async () => {
       const { kernel, adapters, finish } = await start();
       adapters.remove('b');
       await finish();
+      adapters.remove('c');
       const slots = Uint32Array.from({ length: slotsFor(CAPACITY) }, (_, slot) => slot);
       const slabs = new Float32Array(slots.length * kernel.layout.slabLength);
       kernel.read(slots, slabs, new Uint32Array(slots.length));
@@ -131,7 +150,7 @@ for (const moment of ['before the step is taken', 'after it is taken and before 
         const slab = slabs.subarray(slot * kernel.layout.slabLength, (slot + 1) * kernel.layout.slabLength);
         return slab.some((value) => value !== 0);
       });
-      expect(used).toHaveLength(2);
+      expect(used).toHaveLength(1);
     });
   });
 }
