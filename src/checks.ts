@@ -6,8 +6,10 @@ import { LorakeetError, type LorakeetErrorCode } from './errors.js';
 
 /** A short, safe rendering of any value for an error message. */
 export function describe(value: unknown): string {
-  if (typeof value === 'string') return value.length > 60 ? `${JSON.stringify(value.slice(0, 60))}…` : JSON.stringify(value);
-  if (ArrayBuffer.isView(value)) return `${value.constructor.name}(${(value as Uint8Array).length ?? value.byteLength})`;
+  if (typeof value === 'string')
+    return value.length > 60 ? `${JSON.stringify(value.slice(0, 60))}…` : JSON.stringify(value);
+  if (ArrayBuffer.isView(value))
+    return `${value.constructor.name}(${(value as Uint8Array).length ?? value.byteLength})`;
   if (Array.isArray(value)) return `Array(${value.length})`;
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'object' && value !== null) return `a ${value.constructor?.name ?? 'null-prototype'} object`;
@@ -79,7 +81,13 @@ export function requireOneOf<T extends string>(name: string, value: unknown, all
 /** Rejects keys that no option has, so that a misspelt option is not silently ignored. */
 export function rejectUnknownKeys(name: string, value: object, known: readonly string[]): void {
   for (const key of Object.keys(value)) {
-    if (!known.includes(key)) fail('ERR_INVALID_CONFIG', `${name}.${key}`, (value as Record<string, unknown>)[key], `no such option (known: ${known.join(', ')})`);
+    if (!known.includes(key))
+      fail(
+        'ERR_INVALID_CONFIG',
+        `${name}.${key}`,
+        (value as Record<string, unknown>)[key],
+        `no such option (known: ${known.join(', ')})`,
+      );
   }
 }
 

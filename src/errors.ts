@@ -7,7 +7,8 @@
 export const ERROR_CODES = {
   ERR_INVALID_CONFIG: 'An option has the wrong type or lies outside its documented range.',
   ERR_INVALID_ARGUMENT: 'An argument has the wrong type or shape.',
-  ERR_LENGTH_MISMATCH: 'An array does not have the length that the other arguments require (a detached array has length 0).',
+  ERR_LENGTH_MISMATCH:
+    'An array does not have the length that the other arguments require (a detached array has length 0).',
   ERR_NOT_FINITE: 'A number is NaN or infinite where a finite one is required.',
   ERR_OUT_OF_RANGE: 'A number lies outside its allowed range.',
   ERR_SLOT_OUT_OF_RANGE: 'A slot index is not below the capacity of the pool.',
