@@ -19,7 +19,6 @@ import { UsageError } from './usage-error.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const RESULTS = join(ROOT, 'bench', 'results', 'kernels.jsonl');
-const SHORT_SHAPES = ['64/4', '128/8', '768/16'];
 
 /** Returns the exit code: 0, or 2 for a mistake in the arguments. Throws when a kernel is wrong. */
 export async function runCommand(args: readonly string[]): Promise<0 | 2> {
@@ -55,7 +54,7 @@ async function runBench(args: readonly string[], options: BenchOptions): Promise
   const progress = (suite: string) => (what: string) => console.error(`bench: ${suite} ${what}`);
   const timings = options.suites.includes('kernels')
     ? await runKernelSuite({
-        shapes: shapesOf(options, SHORT_SHAPES),
+        shapes: shapesOf(options, ['64/4', '128/8', '768/16']),
         rows: options.short ? [8] : [1, 8, 64],
         backends,
         caches: machine.caches,
@@ -65,7 +64,7 @@ async function runBench(args: readonly string[], options: BenchOptions): Promise
     : [];
   const facade = options.suites.includes('facade')
     ? await runFacadeSuite({
-        shapes: shapesOf(options, options.short ? ['64/4'] : ['64/4', '128/8', '768/16']),
+        shapes: shapesOf(options, ['64/4']),
         backends,
         caches: machine.caches,
         kernelTimeNs: native?.kernelTimeNs ?? null,
@@ -88,6 +87,7 @@ function chooseBackends(isa: string | undefined, { instructionSets, addon }: Mac
   return [...wanted.map((name) => createNativeBackend({ device: 'cpu', isa: name })), jsBackend];
 }
 
+/** `few`: those of the short form. */
 function shapesOf({ short, shape }: BenchOptions, few: readonly string[]): readonly Shape[] {
   if (shape !== undefined) return SHAPES.filter((candidate) => shapeName(candidate) === shape);
   return short ? SHAPES.filter((candidate) => few.includes(shapeName(candidate))) : SHAPES;

@@ -91,14 +91,14 @@ async function timeKernelCalls(
         kernel: { operation: 'apply', users: 1, rows: 1 },
       },
       {
-        name: `apply, ${users} users`,
+        name: `apply, batch of ${users}`,
         per: 'user',
         items: users,
         run: () => kernel.apply(ones.apply, ones.y),
         kernel: { operation: 'apply', users: users, rows: 1 },
       },
       {
-        name: `update, ${users} users × ${ROWS}`,
+        name: `update, batch of ${users} × ${ROWS} rows`,
         per: 'user',
         items: users,
         run: () => kernel.update(batch.update, report),
@@ -137,7 +137,7 @@ async function timeAdapterPool(
       const { updates } = await pool.learn(feedback);
       if (updates !== USERS) throw new Error(`pool.learn: got ${updates} updates, expected ${USERS}`);
     };
-    const size = `${USERS} users × ${ROWS}`;
+    const size = `batch of ${USERS} × ${ROWS} rows`;
     return await timeEntries(settings, shape, backend, 'adamw', [
       {
         name: `pool.learn, columns, ${size}`,
@@ -156,7 +156,7 @@ async function timeAdapterPool(
         kernel: learned,
       },
       {
-        name: `pool.personalize, ${USERS} users`,
+        name: `pool.personalize, batch of ${USERS}`,
         per: 'user',
         items: USERS,
         run: () => void pool.personalize(names, ones, y),
