@@ -45,7 +45,13 @@ function job(store: string, options: { args?: string[]; signal?: NodeJS.Signals 
     // Node 22 warns that its SQLite is experimental
     { encoding: 'utf8', env: { ...process.env, NODE_NO_WARNINGS: '1' } },
   );
-  return { status, killedBy, stdout, stderr: withoutNotice(stderr), figures: () => JSON.parse(readFileSync(json, 'utf8')) };
+  return {
+    status,
+    killedBy,
+    stdout,
+    stderr: withoutNotice(stderr),
+    figures: () => JSON.parse(readFileSync(json, 'utf8')),
+  };
 }
 
 /** On a machine without the addon the engine says there that it falls back. */
