@@ -67,11 +67,12 @@ function groupByUser(userIds: readonly string[]) {
 function reorder<T extends Rows>(rows: T, order: Uint32Array): T {
   const copy = rows.slice() as T;
   const width = rows.length / order.length;
-  order.forEach((row, i) => {
-    if (row === i) return;
-    if (width === 1) copy[i] = rows[row];
-    else copy.set(rows.subarray(row * width, (row + 1) * width), i * width);
-  });
+  for (let i = 0; i < order.length; i++) {
+    if (order[i] === i) continue;
+    const [from, to] = [order[i] * width, i * width];
+    // rows are short: a loop is faster than a view and set()
+    for (let j = 0; j < width; j++) copy[to + j] = rows[from + j];
+  }
   return copy;
 }
 

@@ -63,7 +63,7 @@ const DECAYING: Required<LearningRateSchedule> = { initial: 10, final: 1, halved
 const CONSTANT: Required<LearningRateSchedule> = { initial: 1, final: 1, halvedAfter: 100 };
 
 /** Two slots a user and one for all unknown users (user-table.ts) stay below the contract's limit. */
-const MAX_USERS = MAX_CAPACITY / 2 - 1;
+const MAX_USERS = Math.floor((MAX_CAPACITY - 1) / 2);
 const DEFAULT_CAPACITY = 100_000;
 
 /** Throws ERR_INVALID_CONFIG naming the option that is unknown, of the wrong type or out of range. */
