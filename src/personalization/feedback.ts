@@ -99,10 +99,10 @@ export function gatherFeedback(
   return { x, target };
 }
 
-function requireSameUser(name: string, event: WatchEvent | undefined, userId: string): void {
+export function requireSameUser(name: string, event: WatchEvent | undefined, userId: string): void {
   if (event?.userId === undefined || event.userId === userId) return;
   throw new LorakeetError(
     'ERR_USER_MISMATCH',
-    `${name}.watchEvent.userId: got ${JSON.stringify(event.userId)}, expected the adapter's ${JSON.stringify(userId)}`,
+    `${name}.watchEvent.userId: got ${JSON.stringify(event.userId)}, expected ${JSON.stringify(userId)}`,
   );
 }

@@ -2,7 +2,7 @@
 import { fail, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { Rows } from '../kernels/contract.js';
-import { requireArgument, requireUserId, writeRewardTarget } from './feedback.js';
+import { requireArgument, requireSameUser, requireUserId, writeRewardTarget } from './feedback.js';
 import type { FeedbackBatch, PoolFeedback } from './types.js';
 
 /** Users in the order in which they first appear, each one's rows in the order in which they came. */
@@ -141,7 +141,7 @@ function toColumns(feedback: readonly PoolFeedback[], items: ItemTable): Feedbac
     const row = feedback[i];
     const name = `feedback[${i}]`;
     if (typeof row !== 'object' || row === null) fail('ERR_INVALID_ARGUMENT', name, row, 'a PoolFeedback');
-    userIds.push(requireUserId(`${name}.userId`, row.userId));
+    userIds.push(userOf(name, row));
     const vector = contentOf(name, row, items);
     content.set(vector, i * features);
     if (row.item === undefined) allItems = false;
@@ -153,6 +153,12 @@ function toColumns(feedback: readonly PoolFeedback[], items: ItemTable): Feedbac
     else target.set(requireVector(`${name}.targetEmbedding`, row.targetEmbedding, features), i * features);
   }
   return { userIds, content: allItems ? numbers : content, target, weight };
+}
+
+function userOf(name: string, { userId, watchEvent }: PoolFeedback): string {
+  const user = requireUserId(`${name}.userId`, userId ?? watchEvent?.userId);
+  requireSameUser(name, watchEvent, user);
+  return user;
 }
 
 /** A weight above it would be infinite among float32 weights. */

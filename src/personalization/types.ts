@@ -143,7 +143,10 @@ export interface AdapterPoolOptions extends LoRAConfig {
 
 /** One user's feedback in the pool: like AdapterFeedback, with content by vector or by item number. */
 export interface PoolFeedback {
-  userId: string;
+  /** Whose it is; may be left out when watchEvent says so, as createAdapterFeedback's results do. */
+  userId?: string;
+  /** Only its userId is read. */
+  watchEvent?: WatchEvent;
   /** Row in the item table; or give contentEmbedding. */
   item?: number;
   contentEmbedding?: Float32Array;

@@ -2,13 +2,14 @@ import { afterAll, describe, expect, it } from 'vitest';
 import {
   type AdapterPool,
   type AdapterPoolOptions,
+  createAdapterFeedback,
   createAdapterPool,
   createLoRAPersonalizationEngine,
   type FeedbackBatch,
   type PoolFeedback,
   type UserLoRAAdapter,
 } from '../../src/index.js';
-import { coded, feedbackRows, quiet, randomVector } from './samples.js';
+import { coded, feedbackRows, quiet, randomVector, watchEvent } from './samples.js';
 
 const DIM = 16;
 const small = { ...quiet, rank: 2, embeddingDim: DIM };
@@ -46,6 +47,27 @@ function essence(adapter: UserLoRAAdapter | undefined) {
 }
 
 describe('learn', () => {
+  it("takes createAdapterFeedback's results as they are: the event says whose they are", async () => {
+    const x = randomVector(DIM, 7);
+    const rows = ['ann', 'bob', 'ann'].map((userId) => createAdapterFeedback(watchEvent({ userId }), x));
+    const pool = newPool();
+    expect(await pool.learn(rows)).toMatchObject({ rows: 3, updates: 2, created: 2 });
+    expect(pool.getAdapter('ann')?.metadata.totalSamples).toBe(2);
+    expect(pool.getAdapter('bob')?.metadata.totalSamples).toBe(1);
+  });
+
+  it('refuses feedback that names two users, or none', async () => {
+    const pool = newPool();
+    const row = createAdapterFeedback(watchEvent({ userId: 'ann' }), randomVector(DIM));
+    await expect(pool.learn([{ ...row, userId: 'bob' }])).rejects.toEqual(
+      coded('ERR_USER_MISMATCH', 'feedback[0].watchEvent.userId: got "ann", expected "bob"'),
+    );
+    await expect(pool.learn([{ ...row, watchEvent: undefined }])).rejects.toEqual(
+      coded('ERR_INVALID_ARGUMENT', 'feedback[0].userId'),
+    );
+    expect(pool.size).toBe(0);
+  });
+
   it('takes the same steps as the engine, user by user', async () => {
     const pool = newPool();
     const engine = newEngine();
