@@ -39,7 +39,7 @@ function clangFormatMissing() {
 }
 
 function nativeFiles() {
-  return ['native', 'binding'].flatMap((folder) =>
+  return ['native', 'binding', 'bench/native'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true })
       .filter((name) => /\.(h|cc|cu|cuh|inl)$/.test(name))
       .map((name) => join(folder, name)),
