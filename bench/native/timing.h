@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 namespace lorakeet {
@@ -14,20 +15,37 @@ inline double thread_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// The median time of one `body()`, over `samples` samples of as many repetitions as take `sample_seconds`.
-template <typename Body>
-double median_seconds(double sample_seconds, int samples, const Body& body) {
-  long repetitions = 1;
-  const auto sample = [&] {
+// The median times of one call of each body, over `samples` samples of as many calls as take `sample_seconds`. The
+// bodies take their samples in turn, so that what disturbs the machine disturbs them alike.
+inline std::vector<double> median_seconds_in_turn(double sample_seconds, int samples,
+                                                  const std::vector<std::function<void()>>& bodies) {
+  const auto sample = [](const std::function<void()>& body, long calls) {
     const double start = thread_seconds();
-    for (long i = 0; i < repetitions; i++) body();
+    for (long i = 0; i < calls; i++) body();
     return thread_seconds() - start;
   };
-  while (sample() < sample_seconds) repetitions *= 2;
-  std::vector<double> times;
-  for (int i = 0; i < samples; i++) times.push_back(sample() / static_cast<double>(repetitions));
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  std::vector<long> calls;
+  for (const auto& body : bodies) {
+    calls.push_back(1);
+    while (sample(body, calls.back()) < sample_seconds) calls.back() *= 2;
+  }
+  std::vector<std::vector<double>> times(bodies.size());
+  for (int i = 0; i < samples; i++) {
+    for (size_t b = 0; b < bodies.size(); b++) {
+      bodies[b]();  // brings its own data back into the caches
+      times[b].push_back(sample(bodies[b], calls[b]) / static_cast<double>(calls[b]));
+    }
+  }
+  std::vector<double> medians;
+  for (auto& list : times) {
+    std::sort(list.begin(), list.end());
+    medians.push_back(list[list.size() / 2]);
+  }
+  return medians;
+}
+
+inline double median_seconds(double sample_seconds, int samples, const std::function<void()>& body) {
+  return median_seconds_in_turn(sample_seconds, samples, {body})[0];
 }
 
 }  // namespace lorakeet
