@@ -137,7 +137,8 @@ lorakeet_status write(lorakeet_pool* pool, const uint32_t* slots, uint32_t count
     for (uint32_t i = 0; i < count; i++) {
       // ToSlot only reads the slab
       convert<true>(pool->shape, pool->store.data(slots[i]), const_cast<float*>(slabs) + i * length);
-      pool->store.steps(slots[i]) = steps[i];
+      const float* slot = pool->store.data(slots[i]);
+      pool->store.record(slots[i]) = {steps[i], pool->isa.measure(pool->shape, slot)};
     }
     return LORAKEET_OK;
   });
@@ -149,7 +150,7 @@ lorakeet_status read(lorakeet_pool* pool, const uint32_t* slots, uint32_t count,
     const size_t length = slab_length(pool->shape);
     for (uint32_t i = 0; i < count; i++) {
       convert<false>(pool->shape, pool->store.data(slots[i]), slabs + i * length);
-      steps[i] = pool->store.steps(slots[i]);
+      steps[i] = pool->store.record(slots[i]).steps;
     }
     return LORAKEET_OK;
   });
@@ -161,7 +162,7 @@ lorakeet_status copy(lorakeet_pool* pool, const uint32_t* from, const uint32_t* 
     prepare(*pool, to, count, 0);
     for (uint32_t i = 0; i < count; i++) {
       memcpy(pool->store.data(to[i]), pool->store.data(from[i]), pool->shape.floats * sizeof(float));
-      pool->store.steps(to[i]) = pool->store.steps(from[i]);
+      pool->store.record(to[i]) = pool->store.record(from[i]);
     }
     return LORAKEET_OK;
   });
@@ -172,7 +173,7 @@ lorakeet_status clear(lorakeet_pool* pool, const uint32_t* slots, uint32_t count
     prepare(*pool, slots, count, 0);
     for (uint32_t i = 0; i < count; i++) {
       memset(pool->store.data(slots[i]), 0, pool->shape.floats * sizeof(float));
-      pool->store.steps(slots[i]) = 0;
+      pool->store.record(slots[i]) = {};
     }
     return LORAKEET_OK;
   });
@@ -216,10 +217,11 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
     spread(workers, batch->users, [&](uint32_t worker, uint32_t first, uint32_t last) {
       for (uint32_t u = first; u < last; u++) {
         const uint32_t row = batch->row_offsets[u];
-        uint32_t& steps = pool->store.steps(batch->slots[u]);
+        SlotRecord& record = pool->store.record(batch->slots[u]);
         SlotUpdate job{};
         job.slot = pool->store.data(batch->slots[u]);
-        job.steps_taken = steps;
+        job.steps_taken = record.steps;
+        job.bounds = record.bounds;
         job.x = x;
         job.target = target;
         job.first_row = row;
@@ -230,7 +232,8 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
         job.ewc_lambda = batch->ewc_lambda ? batch->ewc_lambda[u] : ewc_lambda;
         pool->isa.update(pool->shape, pool->hyper, job, pool->scratch[worker]->scratch);
         const bool stepped = !(job.flags & (LORAKEET_FLAG_REJECTED | LORAKEET_FLAG_NO_WEIGHT));
-        if (stepped && steps != UINT32_MAX) steps++;
+        if (stepped && record.steps != UINT32_MAX) record.steps++;
+        record.bounds = job.bounds;
         report->loss[u] = job.loss;
         report->grad_norm[u] = job.grad_norm;
         report->flags[u] = job.flags;
@@ -255,6 +258,8 @@ lorakeet_status consolidate(lorakeet_pool* pool, const lorakeet_consolidate_batc
                                          static_cast<float>(batch->decay)};
           if (!pool->isa.consolidate(pool->shape, pool->hyper, job, pool->scratch[worker]->scratch, commit)) {
             all_finite = false;
+          } else if (commit) {
+            pool->store.record(batch->slots[u]).bounds = pool->isa.measure(pool->shape, job.slot);
           }
         }
       });

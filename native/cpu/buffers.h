@@ -22,11 +22,11 @@ class ScratchMemory {
                              kChunk * out_row,
                              whole_lines(static_cast<size_t>(kChunk) * shape.rank),
                              whole_lines(static_cast<size_t>(kChunk) * shape.rank),
+                             whole_lines(static_cast<size_t>(kChunk) * shape.rank),
                              shape.section,
-                             shape.moment1 ? shape.section : 0,
-                             shape.moment1 ? shape.section : 0};
-    float** pieces[8] = {&scratch.rows,     &scratch.targets,  &scratch.errors,  &scratch.hidden,
-                         &scratch.backward, &scratch.gradient, &scratch.moment1, &scratch.moment2};
+                             shape.floats};
+    float** pieces[8] = {&scratch.rows,     &scratch.targets,  &scratch.errors,   &scratch.hidden,
+                         &scratch.weighted, &scratch.backward, &scratch.gradient, &scratch.backup};
     for (const size_t size : sizes) bytes_ += (size + kTile) * sizeof(float);
     block_ = static_cast<float*>(allocate_pages(bytes_));
     if (!block_) throw std::bad_alloc();

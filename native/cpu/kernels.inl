@@ -13,18 +13,33 @@ namespace {
 
 // ---- y = (x +) B·hidden
 
-template <int Rows>
-LORAKEET_INLINE void apply_tile(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
-                                size_t at, float* const* y) {
-  Vec sums[Rows][kSub];
+template <int Rows, int Tiles>
+LORAKEET_INLINE void apply_block(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
+                                 size_t at, float* const* y) {
+  Vec sums[Rows][Tiles * kSub];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) {
-      sums[i][part] = rows ? load(rows[i] + at + part * kWidth) : zero();
-    }
+    const float* x = rows ? rows[i] + at : nullptr;
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) sums[i][c] = x ? load(x + c * kWidth) : zero();
   }
-  expand_tile<Rows>(tile, rank, hidden, sums);
+  expand_block<Rows, Tiles>(tile, rank, hidden, sums);
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) store(y[i] + at + part * kWidth, sums[i][part]);
+    float* out = y[i] + at;
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) store(out + c * kWidth, sums[i][c]);
+  }
+}
+
+template <int Tiles>
+LORAKEET_INLINE void apply_tiles(const float* bt, uint32_t rank, const float* hidden, const float* const* rows,
+                                 uint32_t n, uint32_t tile, float* const* y) {
+  const float* b = bt + padded(tile) * rank;
+  uint32_t i = 0;
+  for (; i + kExpandRows <= n; i += kExpandRows) {
+    apply_block<kExpandRows, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr,
+                                    padded(tile), y + i);
+  }
+  for (; i < n; i++) {
+    apply_block<1, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr, padded(tile),
+                          y + i);
   }
 }
 
@@ -45,18 +60,11 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
                            : scratch.errors + i * row_stride(shape.out_tiles);
     }
     const float* const* base = hyper.residual ? rows : nullptr;
-    const float* tile = bt;
-    for (size_t at = 0; at < padded(shape.out_tiles); at += kTile, tile += static_cast<size_t>(rank) * kTile) {
-      uint32_t i = 0;
-      for (; i + kExpandRows <= n; i += kExpandRows) {
-        apply_tile<kExpandRows>(tile, rank, scratch.hidden + static_cast<size_t>(i) * rank, base ? base + i : nullptr,
-                                at, out + i);
-      }
-      for (; i < n; i++) {
-        apply_tile<1>(tile, rank, scratch.hidden + static_cast<size_t>(i) * rank, base ? base + i : nullptr, at,
-                      out + i);
-      }
+    uint32_t t = 0;
+    for (; t + kBlockTiles <= shape.out_tiles; t += kBlockTiles) {
+      apply_tiles<kBlockTiles>(bt, rank, scratch.hidden, base, n, t, out);
     }
+    for (; t < shape.out_tiles; t++) apply_tiles<1>(bt, rank, scratch.hidden, base, n, t, out);
     if (!whole_tiles) {
       for (uint32_t i = 0; i < n; i++) {
         memcpy(dense + static_cast<size_t>(i) * shape.out_features, out[i], shape.out_features * sizeof(float));
@@ -65,53 +73,197 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
   }
 }
 
-// ---- errors[i] = c_i·e_i with e = y − t; loss += Σ c_i·|e_i|²
+// ---- errors[i] = y_i − t_i; squares[i] += its squares, lane by lane
 
-template <int Rows>
-LORAKEET_INLINE void error_tile(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
-                                const float* const* targets, const float* coefficient, size_t at, float* errors,
-                                size_t stride, Vec& loss) {
-  Vec e[Rows][kSub];
+template <int Rows, int Tiles>
+LORAKEET_INLINE void error_block(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
+                                 const float* const* targets, size_t at, float* errors, size_t stride, Vec* squares) {
+  Vec e[Rows][Tiles * kSub];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) {
-      const Vec base = rows ? load(rows[i] + at + part * kWidth) : zero();
-      e[i][part] = sub(base, load(targets[i] + at + part * kWidth));
+    const float* t = targets[i] + at;
+    const float* x = rows ? rows[i] + at : nullptr;
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) {
+      e[i][c] = sub(x ? load(x + c * kWidth) : zero(), load(t + c * kWidth));
     }
   }
-  expand_tile<Rows>(tile, rank, hidden, e);
+  expand_block<Rows, Tiles>(tile, rank, hidden, e);
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    const Vec c = broadcast(coefficient[i]);
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) {
-      const Vec weighted = mul(e[i][part], c);
-      loss = fma(weighted, e[i][part], loss);
-      store(errors + i * stride + at + part * kWidth, weighted);
-    }
+    float* error = errors + i * stride + at;
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) store(error + c * kWidth, e[i][c]);
+    Vec row = squares[i];
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) row = fma(e[i][c], e[i][c], row);
+    squares[i] = row;
   }
 }
 
+template <int Tiles>
+LORAKEET_NOINLINE void error_tiles(const float* bt, uint32_t rank, const float* hidden, const float* const* rows,
+                                   const float* const* targets, uint32_t n, uint32_t tile, float* errors, size_t stride,
+                                   Vec* squares) {
+  const float* b = bt + padded(tile) * rank;
+  uint32_t i = 0;
+  for (; i + kExpandRows <= n; i += kExpandRows) {
+    error_block<kExpandRows, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr,
+                                    targets + i, padded(tile), errors + i * stride, stride, squares + i);
+  }
+  for (; i < n; i++) {
+    error_block<1, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr, targets + i,
+                          padded(tile), errors + i * stride, stride, squares + i);
+  }
+}
+
+// Returns Σ c_i·|e_i|².
 static float error_pass(const SlotShape& shape, const float* bt, const float* hidden, const float* const* rows,
                         const float* const* targets, const float* coefficient, uint32_t n, float* errors) {
   const size_t stride = row_stride(shape.out_tiles);
-  Vec loss = zero();
-  const float* tile = bt;
-  for (size_t at = 0; at < padded(shape.out_tiles); at += kTile, tile += static_cast<size_t>(shape.rank) * kTile) {
-    uint32_t i = 0;
-    for (; i + kExpandRows <= n; i += kExpandRows) {
-      error_tile<kExpandRows>(tile, shape.rank, hidden + static_cast<size_t>(i) * shape.rank, rows ? rows + i : nullptr,
-                              targets + i, coefficient + i, at, errors + i * stride, stride, loss);
-    }
-    for (; i < n; i++) {
-      error_tile<1>(tile, shape.rank, hidden + static_cast<size_t>(i) * shape.rank, rows ? rows + i : nullptr,
-                    targets + i, coefficient + i, at, errors + i * stride, stride, loss);
-    }
+  Vec squares[kChunk];
+  for (uint32_t i = 0; i < n; i++) squares[i] = zero();
+  uint32_t t = 0;
+  for (; t + kBlockTiles <= shape.out_tiles; t += kBlockTiles) {
+    error_tiles<kBlockTiles>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares);
   }
+  for (; t < shape.out_tiles; t++) {
+    error_tiles<1>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares);
+  }
+  Vec loss = zero();
+  for (uint32_t i = 0; i < n; i++) loss = fma(squares[i], broadcast(coefficient[i]), loss);
   return sum(loss);
 }
 
 // ---- update
 // Per chunk of rows, with h = s·A·x and c = 2w/(out·Σw):
-//   errors e = (x +) B·h − t;  loss += Σ c·|e|²/2;  b = s·Bᵀ(c·e);  ∂B += Σ (c·e)·hᵀ;  ∂A += Σ b·xᵀ
-// then once per slot: norm, clip, step, and the copy of the new state into the slot.
+//   errors e = (x +) B·h − t;  loss += Σ c·|e|²/2;  b = c·s·Bᵀe;  ∂B += Σ e·(c·h)ᵀ;  ∂A += Σ b·xᵀ
+// then once per slot: norm, clip factor, step in place.
+
+// The rows of one chunk, as the phases see them.
+struct Chunk {
+  uint32_t n;
+  const float *rows[kChunk], *targets[kChunk], *errors[kChunk];
+  float coefficient[kChunk];
+};
+
+// weighted[i][k] = c_i·v[i][k]: a row's weight goes into its rank numbers, not into its features. Whole vectors are
+// written; what spills over a row's end is written again with the next row, or lies in the padding behind the last.
+LORAKEET_INLINE void weigh(const float* v, const Chunk& chunk, uint32_t rank, float* weighted) {
+  for (uint32_t i = 0; i < chunk.n; i++, v += rank, weighted += rank) {
+    const Vec c = broadcast(chunk.coefficient[i]);
+    for (uint32_t k = 0; k < rank; k += kWidth) store(weighted + k, mul(c, load(v + k)));
+  }
+}
+
+// Σ v² of a row padded to whole tiles, or of any numbers whose count is a multiple of the vector width.
+LORAKEET_INLINE float squared_norm(const float* v, size_t count) {
+  Vec squares = zero();
+  for (size_t j = 0; j < count; j += kWidth) {
+    const Vec x = load(v + j);
+    squares = fma(x, x, squares);
+  }
+  return sum(squares);
+}
+
+LORAKEET_INLINE float squared_norm_of_few(const float* v, uint32_t count) {
+  float squares = 0;
+  for (uint32_t k = 0; k < count; k++) squares += v[k] * v[k];
+  return squares;
+}
+
+// The gradient's norm decides the clip factor; false, with the slot as it was, if it is not finite.
+static bool clip_factor(SlotUpdate& job, double norm2, float* scale) {
+  job.grad_norm = static_cast<float>(sqrt(norm2));
+  if (!finite(job.grad_norm)) return false;
+  const bool clipped = job.grad_norm > job.max_grad_norm;
+  *scale = clipped ? job.max_grad_norm / job.grad_norm : 1.0f;
+  if (clipped) job.flags |= LORAKEET_FLAG_CLIPPED;
+  return true;
+}
+
+// The gradient passes over both matrices, each finished vector going to `tail` at its place within the matrix.
+template <typename Tail>
+LORAKEET_INLINE void gradient_of_a(const SlotShape& shape, const Chunk& chunk, const float* partial,
+                                   const Scratch& scratch, Tail& tail) {
+  gradient_pass(chunk.rows, chunk.n, shape.in_tiles, scratch.backward, shape.rank, partial, tail);
+}
+template <typename Tail>
+LORAKEET_INLINE void gradient_of_b(const SlotShape& shape, const Chunk& chunk, const float* partial,
+                                   const Scratch& scratch, Tail& tail) {
+  gradient_pass(chunk.errors, chunk.n, shape.out_tiles, scratch.weighted, shape.rank,
+                partial ? partial + shape.loraB : nullptr, tail);
+}
+
+// Takes the step, in place. Where it could overflow, only on trial: false, with the slot as it was, if it did.
+template <typename TakeStep>
+LORAKEET_INLINE bool take_safely(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, float scale,
+                                 const Scratch& scratch, const TakeStep& take_step) {
+  SlotBounds after;
+  if (bounds_after(hyper, job, scale, &after)) {
+    take_step();
+    job.bounds = after;
+    return true;
+  }
+  memcpy(scratch.backup, job.slot, shape.floats * sizeof(float));
+  take_step();
+  if (!all_finite(job.slot, shape.floats)) {
+    memcpy(job.slot, scratch.backup, shape.floats * sizeof(float));
+    return false;
+  }
+  job.bounds = measure(shape, job.slot);
+  return true;
+}
+
+// A single row's gradients are outer products, whose norms are products of norms: the clip factor is known before a
+// gradient is, and each vector of it goes straight into the step.
+template <bool AdamW, lorakeet_ewc Ewc>
+static bool step_on_one_row(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
+                            const Scratch& scratch) {
+  const double norm2 = static_cast<double>(squared_norm(chunk.rows[0], padded(shape.in_tiles))) *
+                           squared_norm_of_few(scratch.backward, shape.rank) +
+                       static_cast<double>(squared_norm(chunk.errors[0], padded(shape.out_tiles))) *
+                           squared_norm_of_few(scratch.weighted, shape.rank);
+  float scale;
+  if (!clip_factor(job, norm2, &scale)) return false;
+  return take_safely(shape, hyper, job, scale, scratch, [&] {
+    Stepper<AdamW, Ewc> stepper(shape, job.slot, step_of(hyper, job, scale));
+    gradient_of_a(shape, chunk, nullptr, scratch, stepper);
+    stepper.start = shape.loraB;
+    gradient_of_b(shape, chunk, nullptr, scratch, stepper);
+  });
+}
+
+// Gradients of the last chunk on top of `partial`, those of the chunks before it (or null); then the step.
+template <bool AdamW, lorakeet_ewc Ewc>
+static bool step_on_rows(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
+                         const float* partial, const Scratch& scratch) {
+  const float *fisher = job.slot + shape.fisher, *anchor = job.slot + shape.anchor;
+  NormTail<Ewc> tail = {scratch.gradient, job.slot, fisher, anchor, broadcast(job.ewc_lambda), zero()};
+  gradient_of_a(shape, chunk, partial, scratch, tail);
+  double norm2 = sum(tail.squares);
+  const size_t b = shape.loraB;
+  tail = {scratch.gradient + b, job.slot + b, fisher + b, anchor + b, broadcast(job.ewc_lambda), zero()};
+  gradient_of_b(shape, chunk, partial, scratch, tail);
+  norm2 += sum(tail.squares);
+  float scale;
+  if (!clip_factor(job, norm2, &scale)) return false;
+  return take_safely(shape, hyper, job, scale, scratch, [&] {
+    Stepper<AdamW, Ewc> stepper(shape, job.slot, step_of(hyper, job, scale));
+    for (size_t j = 0; j < shape.section; j += kWidth) stepper(load(scratch.gradient + j), j);
+  });
+}
+
+template <bool AdamW, lorakeet_ewc Ewc>
+static bool finish_update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
+                          const float* partial, const Scratch& scratch) {
+  // the penalty's own gradient has no such shape
+  if (job.rows == 1 && Ewc != LORAKEET_EWC_GRADIENT)
+    return step_on_one_row<AdamW, Ewc>(shape, hyper, job, chunk, scratch);
+  return step_on_rows<AdamW, Ewc>(shape, hyper, job, chunk, partial, scratch);
+}
+
+template <bool AdamW>
+LORAKEET_INLINE auto finisher(uint32_t ewc) {
+  return ewc == LORAKEET_EWC_NONE       ? finish_update<AdamW, LORAKEET_EWC_NONE>
+         : ewc == LORAKEET_EWC_PROXIMAL ? finish_update<AdamW, LORAKEET_EWC_PROXIMAL>
+                                        : finish_update<AdamW, LORAKEET_EWC_GRADIENT>;
+}
 
 static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Scratch& scratch) {
   job.loss = job.grad_norm = 0;
@@ -126,49 +278,41 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
     }
   }
   const uint32_t rank = shape.rank;
-  const float* a = job.slot;
   const float* bt = job.slot + shape.loraB;
   const double per_weight = 2.0 / (shape.out_features * weight_sum);
   double loss = 0;
-  for (uint32_t done = 0; done < job.rows; done += kChunk) {
-    const uint32_t n = job.rows - done < kChunk ? job.rows - done : kChunk;
+  Chunk chunk;
+  for (uint32_t done = 0; done < job.rows; done += chunk.n) {
+    chunk.n = job.rows - done < kChunk ? job.rows - done : kChunk;
     const size_t first = static_cast<size_t>(job.first_row) + done;
-    const float *rows[kChunk], *targets[kChunk], *errors[kChunk];
-    float coefficient[kChunk];
-    resolve_rows(job.x, shape.in_tiles, first, n, scratch.rows, rows);
-    resolve_rows(job.target, shape.out_tiles, first, n, scratch.targets, targets);
-    for (uint32_t i = 0; i < n; i++) {
-      errors[i] = scratch.errors + i * row_stride(shape.out_tiles);
-      coefficient[i] = static_cast<float>(job.row_weight ? job.row_weight[done + i] * per_weight : per_weight);
+    resolve_rows(job.x, shape.in_tiles, first, chunk.n, scratch.rows, chunk.rows);
+    resolve_rows(job.target, shape.out_tiles, first, chunk.n, scratch.targets, chunk.targets);
+    for (uint32_t i = 0; i < chunk.n; i++) {
+      chunk.errors[i] = scratch.errors + i * row_stride(shape.out_tiles);
+      chunk.coefficient[i] = static_cast<float>(job.row_weight ? job.row_weight[done + i] * per_weight : per_weight);
     }
-    project(a, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden);
-    loss +=
-        error_pass(shape, bt, scratch.hidden, hyper.residual ? rows : nullptr, targets, coefficient, n, scratch.errors);
-    project(bt, rank, shape.out_tiles, errors, n, hyper.scaling, scratch.backward);
-    gradient_pass(rows, n, shape.in_tiles, scratch.backward, rank, done == 0, scratch.gradient);
-    gradient_pass(errors, n, shape.out_tiles, scratch.hidden, rank, done == 0, scratch.gradient + shape.loraB);
+    project(job.slot, rank, shape.in_tiles, chunk.rows, chunk.n, hyper.scaling, scratch.hidden);
+    weigh(scratch.hidden, chunk, rank, scratch.weighted);
+    loss += error_pass(shape, bt, scratch.hidden, hyper.residual ? chunk.rows : nullptr, chunk.targets,
+                       chunk.coefficient, chunk.n, scratch.errors);
+    project(bt, rank, shape.out_tiles, chunk.errors, chunk.n, hyper.scaling, scratch.hidden);
+    weigh(scratch.hidden, chunk, rank, scratch.backward);
+    const float* partial = done ? scratch.gradient : nullptr;
+    if (done + chunk.n < job.rows) {
+      StoreTail tail = {scratch.gradient};
+      gradient_of_a(shape, chunk, partial, scratch, tail);
+      tail.gradient += shape.loraB;
+      gradient_of_b(shape, chunk, partial, scratch, tail);
+      continue;
+    }
+    job.loss = static_cast<float>(loss * 0.5);
+    if (!finite(job.loss)) {
+      job.flags = LORAKEET_FLAG_REJECTED;
+      return;
+    }
+    const auto finish = hyper.adamw ? finisher<true>(hyper.ewc) : finisher<false>(hyper.ewc);
+    if (!finish(shape, hyper, job, chunk, partial, scratch)) job.flags = LORAKEET_FLAG_REJECTED;
   }
-  job.loss = static_cast<float>(loss * 0.5);
-  const double norm2 =
-      gradient_norm2(shape, job.slot, hyper.ewc == LORAKEET_EWC_GRADIENT, job.ewc_lambda, scratch.gradient);
-  job.grad_norm = static_cast<float>(sqrt(norm2));
-  if (!finite(job.loss) || !finite(job.grad_norm)) {
-    job.flags = LORAKEET_FLAG_REJECTED;
-    return;
-  }
-  float scale = 1.0f;
-  const bool clipped = job.grad_norm > job.max_grad_norm;
-  if (clipped) scale = job.max_grad_norm / job.grad_norm;
-  if (!take_step(shape, hyper, job, scale, scratch)) {
-    job.flags = LORAKEET_FLAG_REJECTED;
-    return;
-  }
-  memcpy(job.slot, scratch.gradient, shape.section * sizeof(float));
-  if (hyper.adamw) {
-    memcpy(job.slot + shape.moment1, scratch.moment1, shape.section * sizeof(float));
-    memcpy(job.slot + shape.moment2, scratch.moment2, shape.section * sizeof(float));
-  }
-  job.flags = clipped ? LORAKEET_FLAG_CLIPPED : 0;
 }
 
 // ---- consolidate

@@ -3,7 +3,7 @@
 namespace lorakeet {
 
 const IsaKernels* avx2_kernels() {
-  static constexpr IsaKernels kernels = {"avx2", apply, update, consolidate};
+  static constexpr IsaKernels kernels = {"avx2", apply, update, measure, consolidate};
   return &kernels;
 }
 

@@ -3,7 +3,7 @@
 namespace lorakeet {
 
 const IsaKernels* avx512_kernels() {
-  static constexpr IsaKernels kernels = {"avx512", apply, update, consolidate};
+  static constexpr IsaKernels kernels = {"avx512", apply, update, measure, consolidate};
   return &kernels;
 }
 

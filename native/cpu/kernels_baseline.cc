@@ -8,7 +8,7 @@
 namespace lorakeet {
 
 const IsaKernels* baseline_kernels() {
-  static constexpr IsaKernels kernels = {"baseline", apply, update, consolidate};
+  static constexpr IsaKernels kernels = {"baseline", apply, update, measure, consolidate};
   return &kernels;
 }
 

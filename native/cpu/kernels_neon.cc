@@ -3,7 +3,7 @@
 namespace lorakeet {
 
 const IsaKernels* neon_kernels() {
-  static constexpr IsaKernels kernels = {"neon", apply, update, consolidate};
+  static constexpr IsaKernels kernels = {"neon", apply, update, measure, consolidate};
   return &kernels;
 }
 

@@ -53,12 +53,12 @@ void SlotStore::ensure(uint32_t slot) {
   if (!pages_[page]) pages_[page] = std::make_unique<Segment[]>(1u << kPageBits);
   Segment& segment = pages_[page][index & ((1u << kPageBits) - 1)];
   if (segment.slots) return;
-  auto steps = std::make_unique<uint32_t[]>(static_cast<size_t>(mask_) + 1);
+  auto records = std::make_unique<SlotRecord[]>(static_cast<size_t>(mask_) + 1);
   float* slots = static_cast<float*>(allocate_pages(segment_bytes()));
   if (!slots) throw std::bad_alloc();
   segment.slots = slots;
-  segment.steps = std::move(steps);
-  bytes_ += segment_bytes() + (static_cast<size_t>(mask_) + 1) * sizeof(uint32_t);
+  segment.records = std::move(records);
+  bytes_ += segment_bytes() + (static_cast<size_t>(mask_) + 1) * sizeof(SlotRecord);
 }
 
 }  // namespace lorakeet

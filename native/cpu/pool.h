@@ -13,9 +13,15 @@ namespace lorakeet {
 
 SlotShape slot_shape(const lorakeet_pool_config& config);
 
+// What is known of a slot beside its numbers.
+struct SlotRecord {
+  uint32_t steps = 0;
+  SlotBounds bounds = {};
+};
+
 struct Segment {
   float* slots = nullptr;
-  std::unique_ptr<uint32_t[]> steps;
+  std::unique_ptr<SlotRecord[]> records;
 };
 
 // Two levels, so that a pool of billions of mostly unused slots costs nothing: pages of segments, segments of slots.
@@ -27,7 +33,7 @@ class SlotStore {
   // Makes sure that the slot has memory (zeroed); throws std::bad_alloc. All others expect that.
   void ensure(uint32_t slot);
   float* data(uint32_t slot) const { return segment(slot).slots + (slot & mask_) * floats_; }
-  uint32_t& steps(uint32_t slot) const { return segment(slot).steps[slot & mask_]; }
+  SlotRecord& record(uint32_t slot) const { return segment(slot).records[slot & mask_]; }
   uint64_t bytes() const { return bytes_; }
 
  private:

@@ -15,10 +15,14 @@
 namespace lorakeet {
 namespace {
 
-constexpr int kSub = kTile / kWidth;                  // vectors per tile
-constexpr int kRankBlock = kRegisters == 32 ? 8 : 4;  // ranks × rows of accumulators that fit the registers
-constexpr int kRowBlock = kRegisters == 32 || kWidth == 8 ? 3 : 2;
-constexpr int kExpandRows = 4;
+constexpr int kSub = kTile / kWidth;  // vectors per tile
+// Register blocks. A projection holds ranks × rows sums and a row each; an expansion or a gradient holds rows or ranks
+// × columns sums and the columns. The numbers leave room for operands; with fewer sums the latency of an fma would
+// show.
+constexpr int kProjectRanks = kRegisters == 32 ? 8 : 4;
+constexpr int kProjectRows = kRegisters == 32 || kWidth == 8 ? 3 : 2;
+constexpr int kExpandRows = kRegisters == 32 ? 4 : kWidth == 8 ? 4 : 2;
+constexpr int kBlockTiles = kWidth == 16 ? 4 : 1;
 
 LORAKEET_INLINE size_t padded(uint32_t tiles) { return static_cast<size_t>(tiles) * kTile; }
 
@@ -54,8 +58,8 @@ LORAKEET_INLINE void resolve_rows(const RowSource& source, uint32_t tiles, size_
 // Reads M once per block of rows; a block's sums stay in registers from the first tile to the last.
 
 template <int Ranks, int Rows>
-LORAKEET_INLINE void project_block(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows, float scale,
-                                   float* out) {
+LORAKEET_NOINLINE void project_block(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows,
+                                     float scale, float* out) {
   Vec sums[Rows][Ranks];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) sums[i][k] = zero();
   const float* tile = m;
@@ -84,68 +88,95 @@ template <int Ranks>
 LORAKEET_INLINE void project_ranks(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows,
                                    uint32_t count, float scale, float* out) {
   uint32_t i = 0;
-  for (; i + kRowBlock <= count; i += kRowBlock) {
-    project_block<Ranks, kRowBlock>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
+  for (; i + kProjectRows <= count; i += kProjectRows) {
+    project_block<Ranks, kProjectRows>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
   }
-  for (; i < count; i++) project_block<Ranks, 1>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
+  if (count - i == 2) {
+    project_block<Ranks, 2>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
+  } else if (count - i == 1) {
+    project_block<Ranks, 1>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
+  }
 }
 
 static void project(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows, uint32_t count,
                     float scale, float* out) {
   uint32_t k = 0;
-  for (; k + kRankBlock <= rank; k += kRankBlock) {
-    project_ranks<kRankBlock>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
+  for (; k + kProjectRanks <= rank; k += kProjectRanks) {
+    project_ranks<kProjectRanks>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
   }
   for (; k + 4 <= rank; k += 4) project_ranks<4>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
+  for (; k + 2 <= rank; k += 2) project_ranks<2>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
   for (; k < rank; k++) project_ranks<1>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
 }
 
-// ---- sums[i] += Σ_k hidden[i][k]·B[·][k] over one tile of Bᵀ
+// ---- sums[i] += Σ_k hidden[i][k]·B[·][k] over neighbouring tiles of Bᵀ
 
-template <int Rows>
-LORAKEET_INLINE void expand_tile(const float* tile, uint32_t rank, const float* hidden, Vec (&sums)[Rows][kSub]) {
-  for (uint32_t k = 0; k < rank; k++) {
-    Vec b[kSub];
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) b[part] = load(tile + k * kTile + part * kWidth);
+template <int Rows, int Tiles>
+LORAKEET_INLINE void expand_block(const float* tile, uint32_t rank, const float* hidden,
+                                  Vec (&sums)[Rows][Tiles * kSub]) {
+  const size_t stride = static_cast<size_t>(rank) * kTile;
+  const float* h_row[Rows];
+  LORAKEET_UNROLL for (int i = 0; i < Rows; i++) h_row[i] = hidden + static_cast<size_t>(i) * rank;
+  for (uint32_t k = 0; k < rank; k++, tile += kTile) {
+    Vec b[Tiles * kSub];
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) b[c] = load(tile + (c / kSub) * stride + c % kSub * kWidth);
     LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-      const Vec h = broadcast(hidden[static_cast<size_t>(i) * rank + k]);
-      LORAKEET_UNROLL for (int part = 0; part < kSub; part++) sums[i][part] = fma(b[part], h, sums[i][part]);
+      const Vec h = broadcast(h_row[i][k]);
+      LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) sums[i][c] = fma(b[c], h, sums[i][c]);
     }
   }
 }
 
-// ---- gradient[·][k] (+)= Σ_i coefficient[i][k]·row_i
+// ---- g[·][k] (+)= Σ_i coefficient[i][k]·row_i
+// What becomes of a finished vector of the gradient is up to `tail`: tail(g, offset within the matrix).
 
-template <int Ranks>
-LORAKEET_INLINE void gradient_tile(const float* const* rows, uint32_t n, size_t at, const float* coefficient,
-                                   uint32_t rank, bool first, float* tile) {
-  Vec sums[Ranks][kSub];
+template <int Ranks, int Tiles, typename Tail>
+LORAKEET_INLINE void gradient_block(const float* const* rows, uint32_t n, size_t at, const float* coefficient,
+                                    uint32_t rank, const float* partial, size_t offset, Tail& tail) {
+  const size_t stride = static_cast<size_t>(rank) * kTile;
+  Vec sums[Ranks][Tiles * kSub];
   LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) {
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) {
-      sums[k][part] = first ? zero() : load(tile + k * kTile + part * kWidth);
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) {
+      sums[k][c] = partial ? load(partial + offset + (c / kSub) * stride + k * kTile + c % kSub * kWidth) : zero();
     }
   }
   for (uint32_t i = 0; i < n; i++) {
-    Vec x[kSub];
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) x[part] = load(rows[i] + at + part * kWidth);
+    const float* row = rows[i] + at;
+    const float* weights = coefficient + static_cast<size_t>(i) * rank;
+    Vec x[Tiles * kSub];
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) x[c] = load(row + c * kWidth);
     LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) {
-      const Vec c = broadcast(coefficient[static_cast<size_t>(i) * rank + k]);
-      LORAKEET_UNROLL for (int part = 0; part < kSub; part++) sums[k][part] = fma(x[part], c, sums[k][part]);
+      const Vec weight = broadcast(weights[k]);
+      LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) sums[k][c] = fma(x[c], weight, sums[k][c]);
     }
   }
-  LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) {
-    LORAKEET_UNROLL for (int part = 0; part < kSub; part++) store(tile + k * kTile + part * kWidth, sums[k][part]);
+  LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) {
+    LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) {
+      tail(sums[k][c], offset + (c / kSub) * stride + k * kTile + c % kSub * kWidth);
+    }
   }
 }
 
-static void gradient_pass(const float* const* rows, uint32_t n, uint32_t tiles, const float* coefficient, uint32_t rank,
-                          bool first, float* gradient) {
-  float* tile = gradient;
-  for (size_t at = 0; at < padded(tiles); at += kTile, tile += static_cast<size_t>(rank) * kTile) {
-    uint32_t k = 0;
-    for (; k + 4 <= rank; k += 4) gradient_tile<4>(rows, n, at, coefficient + k, rank, first, tile + k * kTile);
-    for (; k < rank; k++) gradient_tile<1>(rows, n, at, coefficient + k, rank, first, tile + k * kTile);
+template <int Tiles, typename Tail>
+LORAKEET_INLINE void gradient_tiles(const float* const* rows, uint32_t n, size_t at, const float* coefficient,
+                                    uint32_t rank, const float* partial, size_t offset, Tail& tail) {
+  uint32_t k = 0;
+  for (; k + 4 <= rank; k += 4) {
+    gradient_block<4, Tiles>(rows, n, at, coefficient + k, rank, partial, offset + k * kTile, tail);
   }
+  for (; k < rank; k++) {
+    gradient_block<1, Tiles>(rows, n, at, coefficient + k, rank, partial, offset + k * kTile, tail);
+  }
+}
+
+template <typename Tail>
+LORAKEET_INLINE void gradient_pass(const float* const* rows, uint32_t n, uint32_t tiles, const float* coefficient,
+                                   uint32_t rank, const float* partial, Tail& tail) {
+  uint32_t t = 0;
+  for (; t + kBlockTiles <= tiles; t += kBlockTiles) {
+    gradient_tiles<kBlockTiles>(rows, n, padded(t), coefficient, rank, partial, padded(t) * rank, tail);
+  }
+  for (; t < tiles; t++) gradient_tiles<1>(rows, n, padded(t), coefficient, rank, partial, padded(t) * rank, tail);
 }
 
 }  // namespace

@@ -28,6 +28,15 @@ struct SlotShape {
   uint32_t sections;
 };
 
+// What no number of a slot exceeds in magnitude. A step is taken in place, and what it overwrites is gone, so it must
+// be known beforehand that it cannot overflow: bounds grow with every step by what the step can add at most, and while
+// they are far from the largest float there is nothing to check number by number.
+struct SlotBounds {
+  float weights;  // and anchor
+  float moments;
+  float fisher;
+};
+
 struct Hyperparameters {
   float scaling;
   bool residual, adamw;
@@ -50,15 +59,16 @@ struct Scratch {
   float* targets;   // [chunk][padded out]
   float* errors;    // [chunk][padded out]
   float* hidden;    // [chunk][rank]   s·A·x
-  float* backward;  // [chunk][rank]   s·Bᵀ·error
-  float* gradient;  // [section]       and, after the step, the new weights
-  float* moment1;   // [section]       the new moments (AdamW)
-  float* moment2;
+  float* weighted;  // [chunk][rank]   c·s·A·x
+  float* backward;  // [chunk][rank]   c·s·Bᵀ·error
+  float* gradient;  // [section]
+  float* backup;    // [slot]           the slot as it was, where a step could overflow
 };
 
 struct SlotUpdate {
   float* slot;
   uint32_t steps_taken;
+  SlotBounds bounds;  // in and out
   RowSource x, target;
   uint32_t first_row, rows;
   const float* row_weight;  // of row first_row, or null: 1
@@ -83,6 +93,7 @@ struct IsaKernels {
                 uint32_t rows, float* y, const Scratch&);
   // One optimizer step; the slot is written only if every new number is finite.
   void (*update)(const SlotShape&, const Hyperparameters&, SlotUpdate&, const Scratch&);
+  SlotBounds (*measure)(const SlotShape&, const float* slot);
   // False, with nothing written, if the new Fisher would not be finite. With commit = false nothing is written at all.
   bool (*consolidate)(const SlotShape&, const Hyperparameters&, const SlotConsolidation&, const Scratch&, bool commit);
 };

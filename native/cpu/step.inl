@@ -14,59 +14,93 @@ namespace {
 LORAKEET_INLINE bool finite(float x) { return x - x == 0.0f; }
 LORAKEET_INLINE bool all_finite(Vec zero_or_nan) { return sum(zero_or_nan) == 0.0f; }
 
-// |g|² over the section; with the gradient form of EWC, g += λ·F·(θ − θ*) on the way.
-static double gradient_norm2(const SlotShape& shape, const float* slot, bool add_penalty, float lambda, float* g) {
-  constexpr size_t kBlock = 1024;  // fp32 sums of this many numbers at most, then double
-  double total = 0;
-  for (size_t start = 0; start < shape.section; start += kBlock) {
-    const size_t end = start + kBlock < shape.section ? start + kBlock : shape.section;
-    Vec squares = zero();
-    for (size_t j = start; j < end; j += kWidth) {
-      Vec grad = load(g + j);
-      if (add_penalty) {
-        const Vec pull = sub(load(slot + j), load(slot + shape.anchor + j));
-        grad = fma(mul(broadcast(lambda), load(slot + shape.fisher + j)), pull, grad);
-        store(g + j, grad);
-      }
-      squares = fma(grad, grad, squares);
-    }
-    total += sum(squares);
-  }
-  return total;
-}
-
 struct Step {
   Vec scale, rate, decay, ewc;                                  // clip factor, lr, 1 − lr·weightDecay, lr·λ
   Vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon;  // AdamW
   Vec correction1, correction2;                                 // 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
 };
 
-// g becomes the new weights; new moments go to scratch. True if all of them are finite; the slot itself is not touched.
-template <bool AdamW, bool Proximal>
-LORAKEET_INLINE bool step_pass(const SlotShape& shape, const float* slot, const Step& step, const Scratch& scratch) {
-  float* g = scratch.gradient;
-  Vec check = zero();
-  for (size_t j = 0; j < shape.section; j += kWidth) {
-    const Vec grad = mul(load(g + j), step.scale);
-    Vec weight = load(slot + j);
+// The step itself, on one vector after the other, in place. Everything is held by value: as far as the compiler knows,
+// a store through any pointer could change what a reference leads to, and all of it would be loaded anew.
+template <bool AdamW, lorakeet_ewc Ewc>
+struct Stepper {
+  float *slot, *moment1, *moment2;
+  const float *fisher, *anchor;
+  Step step;
+  size_t start = 0;  // of the matrix within its section
+
+  Stepper(const SlotShape& shape, float* slot, const Step& step)
+      : slot(slot),
+        moment1(slot + shape.moment1),
+        moment2(slot + shape.moment2),
+        fisher(slot + shape.fisher),
+        anchor(slot + shape.anchor),
+        step(step) {}
+
+  // As the tail of a gradient pass: g is a finished vector of the gradient.
+  LORAKEET_MEMBER void operator()(Vec g, size_t offset) {
+    const size_t j = start + offset;
+    const Vec grad = mul(g, step.scale);
     Vec direction = grad;
     if (AdamW) {
-      const Vec m = fma(step.beta1, load(slot + shape.moment1 + j), mul(step.one_minus_beta1, grad));
-      const Vec v = fma(step.beta2, load(slot + shape.moment2 + j), mul(step.one_minus_beta2, mul(grad, grad)));
-      store(scratch.moment1 + j, m);
-      store(scratch.moment2 + j, v);
+      const Vec m = fma(step.beta1, load(moment1 + j), mul(step.one_minus_beta1, grad));
+      const Vec v = fma(step.beta2, load(moment2 + j), mul(step.one_minus_beta2, mul(grad, grad)));
+      store(moment1 + j, m);
+      store(moment2 + j, v);
       direction = div(mul(m, step.correction1), fma(root(v), step.correction2, step.epsilon));
-      check = add(check, add(sub(m, m), sub(v, v)));
     }
-    weight = sub(mul(weight, step.decay), mul(step.rate, direction));
-    if (Proximal) {
-      const Vec hold = mul(step.ewc, load(slot + shape.fisher + j));
-      weight = div(fma(hold, load(slot + shape.anchor + j), weight), add(broadcast(1.0f), hold));
+    Vec weight = sub(mul(load(slot + j), step.decay), mul(step.rate, direction));
+    if (Ewc == LORAKEET_EWC_PROXIMAL) {
+      const Vec hold = mul(step.ewc, load(fisher + j));
+      weight = div(fma(hold, load(anchor + j), weight), add(broadcast(1.0f), hold));
     }
-    store(g + j, weight);
-    check = add(check, sub(weight, weight));
+    store(slot + j, weight);
   }
-  return all_finite(check);
+};
+
+// Keeps the gradient and sums its squares; with the gradient form of EWC, g += λ·F·(θ − θ*) first.
+template <lorakeet_ewc Ewc>
+struct NormTail {
+  float* gradient;
+  const float *slot, *fisher, *anchor;
+  Vec lambda, squares;
+
+  LORAKEET_MEMBER void operator()(Vec g, size_t offset) {
+    if (Ewc == LORAKEET_EWC_GRADIENT) {
+      g = fma(mul(lambda, load(fisher + offset)), sub(load(slot + offset), load(anchor + offset)), g);
+    }
+    squares = fma(g, g, squares);
+    store(gradient + offset, g);
+  }
+};
+
+// Keeps the gradient of the chunks so far.
+struct StoreTail {
+  float* gradient;
+  LORAKEET_MEMBER void operator()(Vec g, size_t offset) { store(gradient + offset, g); }
+};
+
+LORAKEET_INLINE float largest(const float* v, size_t count) {
+  Vec most = zero();
+  for (size_t j = 0; j < count; j += kWidth) {
+    const Vec x = load(v + j);
+    most = larger(most, larger(x, sub(zero(), x)));
+  }
+  float lanes[kWidth], result = 0;
+  store(lanes, most);
+  for (const float lane : lanes) result = lane > result ? lane : result;
+  return result;
+}
+
+static SlotBounds measure(const SlotShape& shape, const float* slot) {
+  SlotBounds bounds = {largest(slot, shape.section), 0, 0};
+  if (shape.anchor) {
+    const float anchor = largest(slot + shape.anchor, shape.section);
+    if (anchor > bounds.weights) bounds.weights = anchor;
+    bounds.fisher = largest(slot + shape.fisher, shape.section);
+  }
+  if (shape.moment1) bounds.moments = largest(slot + shape.moment1, 2 * shape.section);
+  return bounds;
 }
 
 // xⁿ by squaring; std::pow would pull in code built for this instruction set from a shared template.
@@ -78,8 +112,7 @@ LORAKEET_INLINE double power(double x, uint64_t n) {
   return result;
 }
 
-static bool take_step(const SlotShape& shape, const Hyperparameters& hyper, const SlotUpdate& job, float scale,
-                      const Scratch& scratch) {
+static Step step_of(const Hyperparameters& hyper, const SlotUpdate& job, float scale) {
   Step step{};
   const float rate = job.learning_rate;
   step.scale = broadcast(scale);
@@ -96,13 +129,34 @@ static bool take_step(const SlotShape& shape, const Hyperparameters& hyper, cons
     step.correction1 = broadcast(static_cast<float>(1.0 / (1.0 - power(hyper.beta1, t))));
     step.correction2 = broadcast(static_cast<float>(1.0 / sqrt(1.0 - power(hyper.beta2, t))));
   }
-  const bool proximal = hyper.ewc == LORAKEET_EWC_PROXIMAL;
+  return step;
+}
+
+// The slot's bounds after a step with this clip factor; false if the step could overflow.
+static bool bounds_after(const Hyperparameters& hyper, const SlotUpdate& job, float scale, SlotBounds* after) {
+  constexpr double kFarFromOverflow = 1e36;
+  const double rate = job.learning_rate;
+  const double norm = static_cast<double>(job.grad_norm) * scale;  // no entry of the gradient is larger
+  double moments = job.bounds.moments;
+  double step = norm;
   if (hyper.adamw) {
-    return proximal ? step_pass<true, true>(shape, job.slot, step, scratch)
-                    : step_pass<true, false>(shape, job.slot, step, scratch);
+    moments = fmax(moments, fmax(norm, norm * norm));
+    step = moments / (1.0 - power(hyper.beta1, static_cast<uint64_t>(job.steps_taken) + 1)) / hyper.epsilon;
   }
-  return proximal ? step_pass<false, true>(shape, job.slot, step, scratch)
-                  : step_pass<false, false>(shape, job.slot, step, scratch);
+  const double weights = job.bounds.weights * fmax(1.0, fabs(1.0 - rate * hyper.weight_decay)) + rate * step;
+  const double hold = rate * job.ewc_lambda * job.bounds.fisher;
+  *after = {static_cast<float>(weights), static_cast<float>(moments), job.bounds.fisher};
+  // written so that NaN is not far from overflow either
+  return weights < kFarFromOverflow && moments < kFarFromOverflow && hold * weights < kFarFromOverflow;
+}
+
+static bool all_finite(const float* v, size_t count) {
+  Vec check = zero();
+  for (size_t j = 0; j < count; j += kWidth) {
+    const Vec x = load(v + j);
+    check = add(check, sub(x, x));
+  }
+  return all_finite(check);
 }
 
 }  // namespace

@@ -28,8 +28,12 @@
 
 #if defined(_MSC_VER)
 #define LORAKEET_INLINE static __forceinline
+#define LORAKEET_MEMBER __forceinline
+#define LORAKEET_NOINLINE static __declspec(noinline)
 #else
 #define LORAKEET_INLINE static inline __attribute__((always_inline))
+#define LORAKEET_MEMBER inline __attribute__((always_inline))
+#define LORAKEET_NOINLINE static __attribute__((noinline))
 #endif
 
 namespace {
@@ -46,6 +50,7 @@ LORAKEET_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 LORAKEET_INLINE Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 LORAKEET_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 LORAKEET_INLINE Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+LORAKEET_INLINE Vec larger(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return _mm512_sqrt_ps(a); }
 // a·b + c
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
@@ -72,6 +77,7 @@ LORAKEET_INLINE Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 LORAKEET_INLINE Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 LORAKEET_INLINE Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 LORAKEET_INLINE Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+LORAKEET_INLINE Vec larger(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return _mm256_sqrt_ps(a); }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
@@ -91,6 +97,7 @@ LORAKEET_INLINE Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
 LORAKEET_INLINE Vec sub(Vec a, Vec b) { return vsubq_f32(a, b); }
 LORAKEET_INLINE Vec mul(Vec a, Vec b) { return vmulq_f32(a, b); }
 LORAKEET_INLINE Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
+LORAKEET_INLINE Vec larger(Vec a, Vec b) { return vmaxq_f32(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return vsqrtq_f32(a); }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
@@ -109,6 +116,7 @@ LORAKEET_INLINE Vec add(Vec a, Vec b) { return _mm_add_ps(a, b); }
 LORAKEET_INLINE Vec sub(Vec a, Vec b) { return _mm_sub_ps(a, b); }
 LORAKEET_INLINE Vec mul(Vec a, Vec b) { return _mm_mul_ps(a, b); }
 LORAKEET_INLINE Vec div(Vec a, Vec b) { return _mm_div_ps(a, b); }
+LORAKEET_INLINE Vec larger(Vec a, Vec b) { return _mm_max_ps(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return _mm_sqrt_ps(a); }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
 LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
@@ -131,6 +139,7 @@ LORAKEET_INLINE Vec add(Vec a, Vec b) { return {a.v + b.v}; }
 LORAKEET_INLINE Vec sub(Vec a, Vec b) { return {a.v - b.v}; }
 LORAKEET_INLINE Vec mul(Vec a, Vec b) { return {a.v * b.v}; }
 LORAKEET_INLINE Vec div(Vec a, Vec b) { return {a.v / b.v}; }
+LORAKEET_INLINE Vec larger(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }
 LORAKEET_INLINE Vec root(Vec a) { return {sqrtf(a.v)}; }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
 LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
