@@ -196,7 +196,8 @@ lorakeet_status apply(lorakeet_pool* pool, const lorakeet_apply_batch* batch, fl
       while (first < last) {  // neighbouring rows of one slot go together
         uint32_t end = first + 1;
         while (end < last && batch->slots[end] == batch->slots[first]) end++;
-        pool->isa.apply(pool->shape, pool->hyper, pool->store.data(batch->slots[first]), x, first, end - first,
+        const float* next = end < last ? pool->store.data(batch->slots[end]) : nullptr;
+        pool->isa.apply(pool->shape, pool->hyper, pool->store.data(batch->slots[first]), next, x, first, end - first,
                         y + static_cast<size_t>(first) * pool->shape.out_features, scratch);
         first = end;
       }
@@ -220,6 +221,7 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
         SlotRecord& record = pool->store.record(batch->slots[u]);
         SlotUpdate job{};
         job.slot = pool->store.data(batch->slots[u]);
+        job.next = u + 1 < last ? pool->store.data(batch->slots[u + 1]) : nullptr;
         job.steps_taken = record.steps;
         job.bounds = record.bounds;
         job.x = x;

@@ -11,6 +11,9 @@
 namespace lorakeet {
 namespace {
 
+// What the step of one line takes, in the unit of Ahead.
+constexpr uint32_t kStepWork = 6;
+
 // ---- y = (x +) B·hidden
 
 template <int Rows, int Tiles>
@@ -30,7 +33,8 @@ LORAKEET_INLINE void apply_block(const float* tile, uint32_t rank, const float* 
 
 template <int Tiles>
 LORAKEET_INLINE void apply_tiles(const float* bt, uint32_t rank, const float* hidden, const float* const* rows,
-                                 uint32_t n, uint32_t tile, float* const* y) {
+                                 uint32_t n, uint32_t tile, float* const* y, Ahead& ahead) {
+  ahead.worked(n * rank * Tiles);
   const float* b = bt + padded(tile) * rank;
   uint32_t i = 0;
   for (; i + kExpandRows <= n; i += kExpandRows) {
@@ -43,9 +47,11 @@ LORAKEET_INLINE void apply_tiles(const float* bt, uint32_t rank, const float* hi
   }
 }
 
-static void apply(const SlotShape& shape, const Hyperparameters& hyper, const float* slot, const RowSource& x,
-                  uint32_t first_row, uint32_t count, float* y, const Scratch& scratch) {
+static void apply(const SlotShape& shape, const Hyperparameters& hyper, const float* slot, const float* next,
+                  const RowSource& x, uint32_t first_row, uint32_t count, float* y, const Scratch& scratch) {
   const uint32_t rank = shape.rank;
+  Ahead ahead;
+  if (next) ahead = Ahead(next, shape.section, static_cast<double>(count) * shape.section / kTile);
   const float* bt = slot + shape.loraB;
   const bool whole_tiles = shape.out_features % kTile == 0;
   for (uint32_t done = 0; done < count; done += kChunk) {
@@ -53,7 +59,7 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
     const float* rows[kChunk];
     float* out[kChunk];
     resolve_rows(x, shape.in_tiles, static_cast<size_t>(first_row) + done, n, scratch.rows, rows);
-    project(slot, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden);
+    project(slot, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, ahead);
     float* dense = y + static_cast<size_t>(done) * shape.out_features;
     for (uint32_t i = 0; i < n; i++) {
       out[i] = whole_tiles ? dense + static_cast<size_t>(i) * shape.out_features
@@ -62,9 +68,9 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
     const float* const* base = hyper.residual ? rows : nullptr;
     uint32_t t = 0;
     for (; t + kBlockTiles <= shape.out_tiles; t += kBlockTiles) {
-      apply_tiles<kBlockTiles>(bt, rank, scratch.hidden, base, n, t, out);
+      apply_tiles<kBlockTiles>(bt, rank, scratch.hidden, base, n, t, out, ahead);
     }
-    for (; t < shape.out_tiles; t++) apply_tiles<1>(bt, rank, scratch.hidden, base, n, t, out);
+    for (; t < shape.out_tiles; t++) apply_tiles<1>(bt, rank, scratch.hidden, base, n, t, out, ahead);
     if (!whole_tiles) {
       for (uint32_t i = 0; i < n; i++) {
         memcpy(dense + static_cast<size_t>(i) * shape.out_features, out[i], shape.out_features * sizeof(float));
@@ -99,7 +105,8 @@ LORAKEET_INLINE void error_block(const float* tile, uint32_t rank, const float* 
 template <int Tiles>
 LORAKEET_NOINLINE void error_tiles(const float* bt, uint32_t rank, const float* hidden, const float* const* rows,
                                    const float* const* targets, uint32_t n, uint32_t tile, float* errors, size_t stride,
-                                   Vec* squares) {
+                                   Vec* squares, Ahead& ahead) {
+  ahead.worked(n * rank * Tiles);
   const float* b = bt + padded(tile) * rank;
   uint32_t i = 0;
   for (; i + kExpandRows <= n; i += kExpandRows) {
@@ -114,16 +121,17 @@ LORAKEET_NOINLINE void error_tiles(const float* bt, uint32_t rank, const float* 
 
 // Returns Σ c_i·|e_i|².
 static float error_pass(const SlotShape& shape, const float* bt, const float* hidden, const float* const* rows,
-                        const float* const* targets, const float* coefficient, uint32_t n, float* errors) {
+                        const float* const* targets, const float* coefficient, uint32_t n, float* errors,
+                        Ahead& ahead) {
   const size_t stride = row_stride(shape.out_tiles);
   Vec squares[kChunk];
   for (uint32_t i = 0; i < n; i++) squares[i] = zero();
   uint32_t t = 0;
   for (; t + kBlockTiles <= shape.out_tiles; t += kBlockTiles) {
-    error_tiles<kBlockTiles>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares);
+    error_tiles<kBlockTiles>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares, ahead);
   }
   for (; t < shape.out_tiles; t++) {
-    error_tiles<1>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares);
+    error_tiles<1>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares, ahead);
   }
   Vec loss = zero();
   for (uint32_t i = 0; i < n; i++) loss = fma(squares[i], broadcast(coefficient[i]), loss);
@@ -180,14 +188,14 @@ static bool clip_factor(SlotUpdate& job, double norm2, float* scale) {
 // The gradient passes over both matrices, each finished vector going to `tail` at its place within the matrix.
 template <typename Tail>
 LORAKEET_INLINE void gradient_of_a(const SlotShape& shape, const Chunk& chunk, const float* partial,
-                                   const Scratch& scratch, Tail& tail) {
-  gradient_pass(chunk.rows, chunk.n, shape.in_tiles, scratch.backward, shape.rank, partial, tail);
+                                   const Scratch& scratch, Tail& tail, Ahead& ahead) {
+  gradient_pass(chunk.rows, chunk.n, shape.in_tiles, scratch.backward, shape.rank, partial, tail, ahead);
 }
 template <typename Tail>
 LORAKEET_INLINE void gradient_of_b(const SlotShape& shape, const Chunk& chunk, const float* partial,
-                                   const Scratch& scratch, Tail& tail) {
+                                   const Scratch& scratch, Tail& tail, Ahead& ahead) {
   gradient_pass(chunk.errors, chunk.n, shape.out_tiles, scratch.weighted, shape.rank,
-                partial ? partial + shape.loraB : nullptr, tail);
+                partial ? partial + shape.loraB : nullptr, tail, ahead);
 }
 
 // Takes the step, in place. Where it could overflow, only on trial: false, with the slot as it was, if it did.
@@ -214,7 +222,7 @@ LORAKEET_INLINE bool take_safely(const SlotShape& shape, const Hyperparameters& 
 // gradient is, and each vector of it goes straight into the step.
 template <bool AdamW, lorakeet_ewc Ewc>
 static bool step_on_one_row(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
-                            const Scratch& scratch) {
+                            const Scratch& scratch, Ahead& ahead) {
   const double norm2 = static_cast<double>(squared_norm(chunk.rows[0], padded(shape.in_tiles))) *
                            squared_norm_of_few(scratch.backward, shape.rank) +
                        static_cast<double>(squared_norm(chunk.errors[0], padded(shape.out_tiles))) *
@@ -223,39 +231,47 @@ static bool step_on_one_row(const SlotShape& shape, const Hyperparameters& hyper
   if (!clip_factor(job, norm2, &scale)) return false;
   return take_safely(shape, hyper, job, scale, scratch, [&] {
     Stepper<AdamW, Ewc> stepper(shape, job.slot, step_of(hyper, job, scale));
-    gradient_of_a(shape, chunk, nullptr, scratch, stepper);
+    gradient_of_a(shape, chunk, nullptr, scratch, stepper, ahead);
     stepper.start = shape.loraB;
-    gradient_of_b(shape, chunk, nullptr, scratch, stepper);
+    gradient_of_b(shape, chunk, nullptr, scratch, stepper, ahead);
   });
 }
 
 // Gradients of the last chunk on top of `partial`, those of the chunks before it (or null); then the step.
 template <bool AdamW, lorakeet_ewc Ewc>
 static bool step_on_rows(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
-                         const float* partial, const Scratch& scratch) {
-  const float *fisher = job.slot + shape.fisher, *anchor = job.slot + shape.anchor;
-  NormTail<Ewc> tail = {scratch.gradient, job.slot, fisher, anchor, broadcast(job.ewc_lambda), zero()};
-  gradient_of_a(shape, chunk, partial, scratch, tail);
-  double norm2 = sum(tail.squares);
-  const size_t b = shape.loraB;
-  tail = {scratch.gradient + b, job.slot + b, fisher + b, anchor + b, broadcast(job.ewc_lambda), zero()};
-  gradient_of_b(shape, chunk, partial, scratch, tail);
-  norm2 += sum(tail.squares);
+                         const float* partial, const Scratch& scratch, Ahead& ahead) {
+  double norm2 = 0;
+  for (int of_b = 0; of_b < 2; of_b++) {
+    const size_t start = of_b ? shape.loraB : 0;
+    const float* slot = job.slot + start;
+    NormTail<Ewc> tail = {scratch.gradient + start,  slot,  slot + shape.fisher, slot + shape.anchor,
+                          broadcast(job.ewc_lambda), zero()};
+    if (!of_b) {
+      gradient_of_a(shape, chunk, partial, scratch, tail, ahead);
+    } else {
+      gradient_of_b(shape, chunk, partial, scratch, tail, ahead);
+    }
+    norm2 += sum(tail.squares);
+  }
   float scale;
   if (!clip_factor(job, norm2, &scale)) return false;
   return take_safely(shape, hyper, job, scale, scratch, [&] {
     Stepper<AdamW, Ewc> stepper(shape, job.slot, step_of(hyper, job, scale));
-    for (size_t j = 0; j < shape.section; j += kWidth) stepper(load(scratch.gradient + j), j);
+    for (size_t tile = 0; tile < shape.section; tile += kTile) {
+      ahead.worked(kStepWork);
+      LORAKEET_UNROLL for (size_t j = tile; j < tile + kTile; j += kWidth) stepper(load(scratch.gradient + j), j);
+    }
   });
 }
 
 template <bool AdamW, lorakeet_ewc Ewc>
 static bool finish_update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
-                          const float* partial, const Scratch& scratch) {
+                          const float* partial, const Scratch& scratch, Ahead& ahead) {
   // the penalty's own gradient has no such shape
   if (job.rows == 1 && Ewc != LORAKEET_EWC_GRADIENT)
-    return step_on_one_row<AdamW, Ewc>(shape, hyper, job, chunk, scratch);
-  return step_on_rows<AdamW, Ewc>(shape, hyper, job, chunk, partial, scratch);
+    return step_on_one_row<AdamW, Ewc>(shape, hyper, job, chunk, scratch, ahead);
+  return step_on_rows<AdamW, Ewc>(shape, hyper, job, chunk, partial, scratch, ahead);
 }
 
 template <bool AdamW>
@@ -282,6 +298,10 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
   const double per_weight = 2.0 / (shape.out_features * weight_sum);
   double loss = 0;
   Chunk chunk;
+  const double products =
+      2.5 * job.rows;  // a row is multiplied with A and with B, and makes both gradients and the error
+  Ahead ahead;
+  if (job.next) ahead = Ahead(job.next, shape.floats, (products + kStepWork) * shape.section / kTile);
   for (uint32_t done = 0; done < job.rows; done += chunk.n) {
     chunk.n = job.rows - done < kChunk ? job.rows - done : kChunk;
     const size_t first = static_cast<size_t>(job.first_row) + done;
@@ -291,18 +311,18 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
       chunk.errors[i] = scratch.errors + i * row_stride(shape.out_tiles);
       chunk.coefficient[i] = static_cast<float>(job.row_weight ? job.row_weight[done + i] * per_weight : per_weight);
     }
-    project(job.slot, rank, shape.in_tiles, chunk.rows, chunk.n, hyper.scaling, scratch.hidden);
+    project(job.slot, rank, shape.in_tiles, chunk.rows, chunk.n, hyper.scaling, scratch.hidden, ahead);
     weigh(scratch.hidden, chunk, rank, scratch.weighted);
     loss += error_pass(shape, bt, scratch.hidden, hyper.residual ? chunk.rows : nullptr, chunk.targets,
-                       chunk.coefficient, chunk.n, scratch.errors);
-    project(bt, rank, shape.out_tiles, chunk.errors, chunk.n, hyper.scaling, scratch.hidden);
+                       chunk.coefficient, chunk.n, scratch.errors, ahead);
+    project(bt, rank, shape.out_tiles, chunk.errors, chunk.n, hyper.scaling, scratch.hidden, ahead);
     weigh(scratch.hidden, chunk, rank, scratch.backward);
     const float* partial = done ? scratch.gradient : nullptr;
     if (done + chunk.n < job.rows) {
       StoreTail tail = {scratch.gradient};
-      gradient_of_a(shape, chunk, partial, scratch, tail);
+      gradient_of_a(shape, chunk, partial, scratch, tail, ahead);
       tail.gradient += shape.loraB;
-      gradient_of_b(shape, chunk, partial, scratch, tail);
+      gradient_of_b(shape, chunk, partial, scratch, tail, ahead);
       continue;
     }
     job.loss = static_cast<float>(loss * 0.5);
@@ -311,7 +331,7 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
       return;
     }
     const auto finish = hyper.adamw ? finisher<true>(hyper.ewc) : finisher<false>(hyper.ewc);
-    if (!finish(shape, hyper, job, chunk, partial, scratch)) job.flags = LORAKEET_FLAG_REJECTED;
+    if (!finish(shape, hyper, job, chunk, partial, scratch, ahead)) job.flags = LORAKEET_FLAG_REJECTED;
   }
 }
 
@@ -324,6 +344,7 @@ static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, co
   const uint32_t rank = shape.rank;
   float* squares = scratch.gradient;    // Σ x_j², padded; the rest of the section holds the new Fisher
   float* b_squares = scratch.backward;  // Σ_o B[o][k]²
+  Ahead nothing;
   double z_squares[256];
   memset(squares, 0, padded(shape.in_tiles) * sizeof(float));
   for (uint32_t k = 0; k < rank; k++) z_squares[k] = 0;
@@ -331,7 +352,7 @@ static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, co
     const uint32_t n = job.rows - done < kChunk ? job.rows - done : kChunk;
     const float* rows[kChunk];
     resolve_rows(job.x, shape.in_tiles, static_cast<size_t>(job.first_row) + done, n, scratch.rows, rows);
-    project(job.slot, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden);  // s·z
+    project(job.slot, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, nothing);  // s·z
     for (uint32_t i = 0; i < n; i++) {
       const float* hidden = scratch.hidden + static_cast<size_t>(i) * rank;
       for (uint32_t k = 0; k < rank; k++) z_squares[k] += static_cast<double>(hidden[k]) * hidden[k];

@@ -23,11 +23,38 @@ constexpr int kProjectRanks = kRegisters == 32 ? 8 : 4;
 constexpr int kProjectRows = kRegisters == 32 || kWidth == 8 ? 3 : 2;
 constexpr int kExpandRows = kRegisters == 32 ? 4 : kWidth == 8 ? 4 : 2;
 constexpr int kBlockTiles = kWidth == 16 ? 4 : 1;
+constexpr uint32_t kStretch = 8;  // tiles that a projection takes between two looks ahead
 
 LORAKEET_INLINE size_t padded(uint32_t tiles) { return static_cast<size_t>(tiles) * kTile; }
 
 // Rows of scratch are this far apart: a stride that is no power of two keeps them out of each other's cache sets.
 LORAKEET_INLINE size_t row_stride(uint32_t tiles) { return padded(tiles) + kTile; }
+
+// Brings the slot that comes next into the second-level cache while this one is worked on: a line now and then, in step
+// with the work, because a burst of them would fill the queues and stall. Work is counted in multiply-adds of 16
+// floats.
+struct Ahead {
+  const char* line = nullptr;   // what is fetched next
+  const char* start = nullptr;  // of the slot
+  uint64_t reached = 0,
+           rate = 0;  // bytes of the slot that should be on their way by now, and per unit of work; in 1/65536
+
+  Ahead() = default;
+  Ahead(const float* next, size_t floats, double work)
+      : line(reinterpret_cast<const char*>(next)),
+        start(line),
+        rate(static_cast<uint64_t>(65536.0 * static_cast<double>(floats * sizeof(float)) / work)) {}
+
+  LORAKEET_MEMBER void worked(uint32_t work) {
+    reached += work * rate;
+    for (const char* end = start + (reached >> 16); line < end; line += 4 * 64) {
+      prefetch(line);
+      prefetch(line + 64);
+      prefetch(line + 128);
+      prefetch(line + 192);
+    }
+  }
+};
 
 // ---- rows
 
@@ -59,17 +86,22 @@ LORAKEET_INLINE void resolve_rows(const RowSource& source, uint32_t tiles, size_
 
 template <int Ranks, int Rows>
 LORAKEET_NOINLINE void project_block(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows,
-                                     float scale, float* out) {
+                                     float scale, float* out, Ahead& ahead) {
   Vec sums[Rows][Ranks];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) sums[i][k] = zero();
   const float* tile = m;
-  for (size_t at = 0; at < padded(tiles); at += kTile, tile += static_cast<size_t>(rank) * kTile) {
-    LORAKEET_UNROLL for (int part = 0; part < static_cast<int>(kTile); part += kWidth) {
-      Vec x[Rows];
-      LORAKEET_UNROLL for (int i = 0; i < Rows; i++) x[i] = load(rows[i] + at + part);
-      LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) {
-        const Vec a = load(tile + k * kTile + part);
-        LORAKEET_UNROLL for (int i = 0; i < Rows; i++) sums[i][k] = fma(a, x[i], sums[i][k]);
+  for (uint32_t t = 0; t < tiles; t += kStretch) {
+    const uint32_t stretch = tiles - t < kStretch ? tiles - t : kStretch;
+    ahead.worked(Ranks * Rows * stretch);
+    const size_t end = padded(t + stretch);
+    for (size_t at = padded(t); at < end; at += kTile, tile += static_cast<size_t>(rank) * kTile) {
+      LORAKEET_UNROLL for (int part = 0; part < static_cast<int>(kTile); part += kWidth) {
+        Vec x[Rows];
+        LORAKEET_UNROLL for (int i = 0; i < Rows; i++) x[i] = load(rows[i] + at + part);
+        LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) {
+          const Vec a = load(tile + k * kTile + part);
+          LORAKEET_UNROLL for (int i = 0; i < Rows; i++) sums[i][k] = fma(a, x[i], sums[i][k]);
+        }
       }
     }
   }
@@ -86,27 +118,27 @@ LORAKEET_NOINLINE void project_block(const float* m, uint32_t rank, uint32_t til
 
 template <int Ranks>
 LORAKEET_INLINE void project_ranks(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows,
-                                   uint32_t count, float scale, float* out) {
+                                   uint32_t count, float scale, float* out, Ahead& ahead) {
   uint32_t i = 0;
   for (; i + kProjectRows <= count; i += kProjectRows) {
-    project_block<Ranks, kProjectRows>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
+    project_block<Ranks, kProjectRows>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank, ahead);
   }
   if (count - i == 2) {
-    project_block<Ranks, 2>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
+    project_block<Ranks, 2>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank, ahead);
   } else if (count - i == 1) {
-    project_block<Ranks, 1>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank);
+    project_block<Ranks, 1>(m, rank, tiles, rows + i, scale, out + static_cast<size_t>(i) * rank, ahead);
   }
 }
 
 static void project(const float* m, uint32_t rank, uint32_t tiles, const float* const* rows, uint32_t count,
-                    float scale, float* out) {
+                    float scale, float* out, Ahead& ahead) {
   uint32_t k = 0;
   for (; k + kProjectRanks <= rank; k += kProjectRanks) {
-    project_ranks<kProjectRanks>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
+    project_ranks<kProjectRanks>(m + k * kTile, rank, tiles, rows, count, scale, out + k, ahead);
   }
-  for (; k + 4 <= rank; k += 4) project_ranks<4>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
-  for (; k + 2 <= rank; k += 2) project_ranks<2>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
-  for (; k < rank; k++) project_ranks<1>(m + k * kTile, rank, tiles, rows, count, scale, out + k);
+  for (; k + 4 <= rank; k += 4) project_ranks<4>(m + k * kTile, rank, tiles, rows, count, scale, out + k, ahead);
+  for (; k + 2 <= rank; k += 2) project_ranks<2>(m + k * kTile, rank, tiles, rows, count, scale, out + k, ahead);
+  for (; k < rank; k++) project_ranks<1>(m + k * kTile, rank, tiles, rows, count, scale, out + k, ahead);
 }
 
 // ---- sums[i] += Σ_k hidden[i][k]·B[·][k] over neighbouring tiles of Bᵀ
@@ -128,11 +160,13 @@ LORAKEET_INLINE void expand_block(const float* tile, uint32_t rank, const float*
 }
 
 // ---- g[·][k] (+)= Σ_i coefficient[i][k]·row_i
-// What becomes of a finished vector of the gradient is up to `tail`: tail(g, offset within the matrix).
+// What becomes of a finished vector of the gradient is up to `tail`: tail(g, offset within the matrix);
+// tail.ahead(offset) comes before the first vector of every 16 numbers, a cache line.
 
 template <int Ranks, int Tiles, typename Tail>
 LORAKEET_INLINE void gradient_block(const float* const* rows, uint32_t n, size_t at, const float* coefficient,
-                                    uint32_t rank, const float* partial, size_t offset, Tail& tail) {
+                                    uint32_t rank, const float* partial, size_t offset, Tail& tail, Ahead& ahead) {
+  ahead.worked(n * Ranks * Tiles);
   const size_t stride = static_cast<size_t>(rank) * kTile;
   Vec sums[Ranks][Tiles * kSub];
   LORAKEET_UNROLL for (int k = 0; k < Ranks; k++) {
@@ -159,24 +193,25 @@ LORAKEET_INLINE void gradient_block(const float* const* rows, uint32_t n, size_t
 
 template <int Tiles, typename Tail>
 LORAKEET_INLINE void gradient_tiles(const float* const* rows, uint32_t n, size_t at, const float* coefficient,
-                                    uint32_t rank, const float* partial, size_t offset, Tail& tail) {
+                                    uint32_t rank, const float* partial, size_t offset, Tail& tail, Ahead& ahead) {
   uint32_t k = 0;
   for (; k + 4 <= rank; k += 4) {
-    gradient_block<4, Tiles>(rows, n, at, coefficient + k, rank, partial, offset + k * kTile, tail);
+    gradient_block<4, Tiles>(rows, n, at, coefficient + k, rank, partial, offset + k * kTile, tail, ahead);
   }
   for (; k < rank; k++) {
-    gradient_block<1, Tiles>(rows, n, at, coefficient + k, rank, partial, offset + k * kTile, tail);
+    gradient_block<1, Tiles>(rows, n, at, coefficient + k, rank, partial, offset + k * kTile, tail, ahead);
   }
 }
 
 template <typename Tail>
 LORAKEET_INLINE void gradient_pass(const float* const* rows, uint32_t n, uint32_t tiles, const float* coefficient,
-                                   uint32_t rank, const float* partial, Tail& tail) {
+                                   uint32_t rank, const float* partial, Tail& tail, Ahead& ahead) {
   uint32_t t = 0;
   for (; t + kBlockTiles <= tiles; t += kBlockTiles) {
-    gradient_tiles<kBlockTiles>(rows, n, padded(t), coefficient, rank, partial, padded(t) * rank, tail);
+    gradient_tiles<kBlockTiles>(rows, n, padded(t), coefficient, rank, partial, padded(t) * rank, tail, ahead);
   }
-  for (; t < tiles; t++) gradient_tiles<1>(rows, n, padded(t), coefficient, rank, partial, padded(t) * rank, tail);
+  for (; t < tiles; t++)
+    gradient_tiles<1>(rows, n, padded(t), coefficient, rank, partial, padded(t) * rank, tail, ahead);
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ struct Scratch {
 
 struct SlotUpdate {
   float* slot;
+  const float* next;  // the slot that will be updated after this one, to be fetched meanwhile; or null
   uint32_t steps_taken;
   SlotBounds bounds;  // in and out
   RowSource x, target;
@@ -88,9 +89,9 @@ struct SlotConsolidation {
 // The kernels of one instruction set.
 struct IsaKernels {
   const char* name;
-  // y[i] = (residual: x[i] +) s·B·A·x[i] for `rows` rows that all belong to `slot`
-  void (*apply)(const SlotShape&, const Hyperparameters&, const float* slot, const RowSource& x, uint32_t first_row,
-                uint32_t rows, float* y, const Scratch&);
+  // y[i] = (residual: x[i] +) s·B·A·x[i] for `rows` rows that all belong to `slot`; `next` as in SlotUpdate
+  void (*apply)(const SlotShape&, const Hyperparameters&, const float* slot, const float* next, const RowSource& x,
+                uint32_t first_row, uint32_t rows, float* y, const Scratch&);
   // One optimizer step; the slot is written only if every new number is finite.
   void (*update)(const SlotShape&, const Hyperparameters&, SlotUpdate&, const Scratch&);
   SlotBounds (*measure)(const SlotShape&, const float* slot);

@@ -148,6 +148,15 @@ LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
 
 #endif
 
+// Asks for the cache line of p, to be read and written soon; p need not be valid.
+#if defined(LORAKEET_VEC_AVX512) || defined(LORAKEET_VEC_AVX2) || defined(LORAKEET_VEC_SSE2)
+LORAKEET_INLINE void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+#elif defined(__GNUC__)
+LORAKEET_INLINE void prefetch(const char* p) { __builtin_prefetch(p, 1, 2); }
+#else
+LORAKEET_INLINE void prefetch(const char*) {}
+#endif
+
 LORAKEET_INLINE Vec zero() { return broadcast(0.0f); }
 
 // The sum of the lanes, added in the same order as store_sums adds them.
