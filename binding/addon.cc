@@ -20,6 +20,7 @@ constexpr Export kExports[] = {
     {"createPool", create_pool},
     {"closePool", close_pool},
     {"memoryBytes", memory_bytes},
+    {"firstNonFinite", first_non_finite},
     {"write", write},
     {"read", read},
     {"copy", copy},

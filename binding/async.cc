@@ -1,5 +1,6 @@
-// The asynchronous operations: arguments are copied on the main thread (JavaScript may detach or change its arrays
-// while we work), the kernel runs on one of Node's worker threads, and results become fresh arrays when it is done.
+// The asynchronous operations: arguments are copied on the main thread, as JavaScript may detach or change its arrays
+// while we work (rows in shared memory, which it cannot detach, are only kept). The kernel runs on one of Node's worker
+// threads, and results become fresh arrays when it is done.
 
 #include <cstring>
 #include <exception>
@@ -22,21 +23,47 @@ Span<T> span_of(std::vector<T>* values) {
   return {values->data(), values->size(), true};
 }
 
-// The arguments' own copies; the spans in the arguments point into these.
-struct Copies {
-  std::vector<std::vector<float>> floats;
-  std::vector<std::vector<uint32_t>> integers;
+// Whether the array lies in a SharedArrayBuffer, whose memory JavaScript cannot take away while something refers to it.
+bool is_shared(napi_env env, napi_value array) {
+  napi_value buffer;
+  bool detachable = true;
+  return napi_get_typedarray_info(env, array, nullptr, nullptr, nullptr, &buffer, nullptr) == napi_ok &&
+         napi_is_arraybuffer(env, buffer, &detachable) == napi_ok && !detachable;
+}
+
+// Keeps the arguments until the task is done: copies, into which the spans then point, or for rows in shared memory,
+// which may be large, a reference. Made and destroyed on the environment's own thread.
+class Kept {
+ public:
+  ~Kept() {
+    for (const napi_ref reference : references_) napi_delete_reference(env_, reference);
+  }
 
   void keep(Span<const float>* span) {
-    if (span->given) floats.push_back(copied(span));
+    if (span->given) floats_.push_back(copied(span));
   }
   void keep(Span<const uint32_t>* span) {
-    if (span->given) integers.push_back(copied(span));
+    if (span->given) integers_.push_back(copied(span));
   }
-  void keep(RowsArgument* rows) {
+  void keep(napi_env env, napi_value array, RowsArgument* rows) {
+    if (rows->vectors.given && is_shared(env, array)) {
+      env_ = env;
+      references_.reserve(references_.size() + 1);
+      napi_ref reference;
+      if (napi_create_reference(env, array, 1, &reference) == napi_ok) {
+        references_.push_back(reference);
+        return;
+      }
+    }
     keep(&rows->vectors);
     keep(&rows->ids);
   }
+
+ private:
+  napi_env env_ = nullptr;
+  std::vector<napi_ref> references_;
+  std::vector<std::vector<float>> floats_;
+  std::vector<std::vector<uint32_t>> integers_;
 };
 
 class Task {
@@ -52,7 +79,7 @@ class Task {
   napi_deferred deferred = nullptr;
 
  protected:
-  Copies copies_;
+  Kept kept_;
 };
 
 template <typename T>
@@ -69,8 +96,8 @@ class ApplyTask : public Task {
  public:
   Problem read(napi_env env, const napi_value* argv) override {
     if (Problem problem = read_apply(env, argv, &arguments_)) return problem;
-    copies_.keep(&arguments_.slots);
-    copies_.keep(&arguments_.x);
+    kept_.keep(&arguments_.slots);
+    kept_.keep(env, argv[1], &arguments_.x);
     y_.resize(arguments_.slots.length * pool->config.out_features);
     return {};
   }
@@ -86,14 +113,14 @@ class UpdateTask : public Task {
  public:
   Problem read(napi_env env, const napi_value* argv) override {
     if (Problem problem = read_update(env, argv, &arguments_)) return problem;
-    copies_.keep(&arguments_.slots);
-    copies_.keep(&arguments_.row_offsets);
-    copies_.keep(&arguments_.x);
-    copies_.keep(&arguments_.target);
-    copies_.keep(&arguments_.row_weight);
-    copies_.keep(&arguments_.learning_rate);
-    copies_.keep(&arguments_.max_grad_norm);
-    copies_.keep(&arguments_.ewc_lambda);
+    kept_.keep(&arguments_.slots);
+    kept_.keep(&arguments_.row_offsets);
+    kept_.keep(env, argv[2], &arguments_.x);
+    kept_.keep(env, argv[3], &arguments_.target);
+    kept_.keep(&arguments_.row_weight);
+    kept_.keep(&arguments_.learning_rate);
+    kept_.keep(&arguments_.max_grad_norm);
+    kept_.keep(&arguments_.ewc_lambda);
     loss_.resize(arguments_.slots.length);
     grad_norm_.resize(arguments_.slots.length);
     flags_.resize(arguments_.slots.length);
@@ -121,9 +148,9 @@ class ConsolidateTask : public Task {
  public:
   Problem read(napi_env env, const napi_value* argv) override {
     if (Problem problem = read_consolidate(env, argv, &arguments_)) return problem;
-    copies_.keep(&arguments_.slots);
-    copies_.keep(&arguments_.row_offsets);
-    copies_.keep(&arguments_.x);
+    kept_.keep(&arguments_.slots);
+    kept_.keep(&arguments_.row_offsets);
+    kept_.keep(env, argv[2], &arguments_.x);
     return {};
   }
   void run() override { problem = run_consolidate(*pool, arguments_); }

@@ -199,6 +199,18 @@ napi_value bind_items(napi_env env, napi_callback_info info) {
   });
 }
 
+// firstNonFinite(values): where the first NaN or infinity is, -1 if there is none
+napi_value first_non_finite(napi_env env, napi_callback_info info) {
+  napi_value argv[1], result;
+  size_t argc = 1;
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  Span<float> values;
+  if (Problem problem = read_floats(env, argv[0], "values", &values)) return throw_problem(env, problem);
+  const size_t i = find_non_finite(constant(values));
+  napi_create_double(env, i == values.length ? -1 : static_cast<double>(i), &result);
+  return result;
+}
+
 // apply(pool, slots, x, y): fills y
 napi_value apply(napi_env env, napi_callback_info info) {
   return call<3>(env, info, [env](Pool& pool, const napi_value* argv) -> Problem {

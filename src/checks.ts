@@ -103,8 +103,15 @@ export function requireVector(name: string, value: unknown, length: number): Flo
 
 /** Throws naming the first element that is NaN or infinite. */
 export function requireFiniteElements(name: string, values: Float32Array): void {
+  const i = firstNonFinite(values);
+  if (i >= 0) fail('ERR_NOT_FINITE', `${name}[${i}]`, values[i], 'a finite number');
+}
+
+/** Where the first NaN or infinity stands; −1 if there is none. */
+export function firstNonFinite(values: Float32Array): number {
   for (let i = 0; i < values.length; i++) {
     // x - x is 0 for every finite x and NaN for NaN and both infinities
-    if (values[i] - values[i] !== 0) fail('ERR_NOT_FINITE', `${name}[${i}]`, values[i], 'a finite number');
+    if (values[i] - values[i] !== 0) return i;
   }
+  return -1;
 }

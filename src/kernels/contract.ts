@@ -180,4 +180,6 @@ export interface KernelBackend {
   /** What executes: 'js', an instruction set ('baseline', 'avx2', 'avx512', 'neon'), or a GPU's name. */
   readonly device: string;
   createPool(config: PoolConfig): KernelPool;
+  /** Where the first NaN or infinity stands in `values`; −1 if there is none. */
+  firstNonFinite(values: Float32Array): number;
 }

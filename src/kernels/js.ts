@@ -2,6 +2,7 @@
  * The js backend: the reference in double precision that the others are held against, and the fallback where no native
  * backend loads. Everything runs on the calling thread; `threads` has no effect here.
  */
+import { firstNonFinite } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type {
   ApplyBatch,
@@ -41,6 +42,7 @@ export const jsBackend: KernelBackend = {
   name: 'js',
   device: 'js',
   createPool: (config) => new JsPool(config),
+  firstNonFinite,
 };
 
 export class JsPool implements KernelPool {

@@ -1,9 +1,11 @@
 /** Feedback of many users in either public form → checked, copied, and grouped by user as the kernels want it (CSR). */
-import { fail, requireVector } from '../checks.js';
+import { fail, requireFiniteElements, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { Rows } from '../kernels/contract.js';
 import { requireArgument, requireSameUser, requireUserId, writeRewardTarget } from './feedback.js';
+import type { RowMemory } from './row-memory.js';
 import type { FeedbackBatch, PoolFeedback } from './types.js';
+import { groupByUser } from './user-groups.js';
 
 /** Users in the order in which they first appear, each one's rows in the order in which they came. */
 export interface GroupedFeedback {
@@ -14,79 +16,96 @@ export interface GroupedFeedback {
   x: Rows;
   target: Rows;
   rowWeight?: Float32Array;
+  /** Where x and target lie, as far as they are vectors; to be given back once they are learned. */
+  memory: Float32Array;
 }
 
-/** The table that item numbers refer to, [items × features]. */
-export interface ItemTable {
-  matrix: Float32Array | null;
+/** What feedback is checked against, and where it is copied to. */
+export interface FeedbackContext {
+  /** Numbers in a row. */
   features: number;
+  /** The table that item numbers refer to, [items × features]. */
+  items: Float32Array | null;
+  memory: RowMemory;
+  /** Where the first NaN or infinity stands; −1 if there is none. */
+  firstNonFinite: (values: Float32Array) => number;
 }
+
+/** Checked and copied a block at a time, which is in the cache when it is copied. */
+const BLOCK = 2 ** 15;
+
+/** Numbers from which on a view and set() are faster than a loop. */
+const WIDE = 256;
 
 /**
  * Throws ERR_INVALID_ARGUMENT, ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, ERR_OUT_OF_RANGE, ERR_NO_ITEMS or
- * ERR_ITEM_OUT_OF_RANGE naming the row.
+ * ERR_ITEM_OUT_OF_RANGE naming the row, and ERR_OUT_OF_MEMORY.
  */
-export function groupFeedback(feedback: readonly PoolFeedback[] | FeedbackBatch, items: ItemTable): GroupedFeedback {
-  const batch = Array.isArray(feedback) ? toColumns(feedback, items) : requireBatch(feedback as FeedbackBatch, items);
-  const { userIds, rowOffsets, order } = groupByUser(batch.userIds);
+export function groupFeedback(
+  feedback: readonly PoolFeedback[] | FeedbackBatch,
+  context: FeedbackContext,
+): GroupedFeedback {
+  return Array.isArray(feedback) ? groupObjects(feedback, context) : groupColumns(feedback as FeedbackBatch, context);
+}
+
+function groupColumns(batch: FeedbackBatch, context: FeedbackContext): GroupedFeedback {
+  if (typeof batch !== 'object' || batch === null) {
+    fail('ERR_INVALID_ARGUMENT', 'feedback', batch, 'an array of PoolFeedback or a FeedbackBatch');
+  }
+  const { userIds: rowUsers, content, target, weight } = batch;
+  if (!Array.isArray(rowUsers)) fail('ERR_INVALID_ARGUMENT', 'feedback.userIds', rowUsers, 'an array of strings');
+  const count = requireUserIds('feedback.userIds', rowUsers);
+  requireRows('feedback.content', content, count, context);
+  requireRows('feedback.target', target, count, context);
+  if (weight !== undefined) requireWeights('feedback.weight', weight, count);
+
+  const { userIds, rowOffsets, places } = groupByUser(rowUsers);
+  const lengthOf = (rows: Rows) => (rows instanceof Float32Array ? rows.length : 0);
+  const memory = context.memory.take(lengthOf(content) + lengthOf(target));
+  const copyOf = (name: string, rows: Rows, begin: number): Rows => {
+    if (rows instanceof Uint32Array) return copyRows(rows, new Uint32Array(count), places);
+    return copyFinite(name, rows, memory.subarray(begin, begin + rows.length), places, context);
+  };
   return {
     userIds,
     rowOffsets,
-    x: reorder(batch.content, order),
-    target: reorder(batch.target, order),
-    ...(batch.weight && { rowWeight: reorder(batch.weight, order) }),
+    x: copyOf('feedback.content', content, 0),
+    target: copyOf('feedback.target', target, lengthOf(content)),
+    ...(weight && { rowWeight: copyRows(weight, new Float32Array(count), places) }),
+    memory,
   };
 }
 
-function groupByUser(userIds: readonly string[]) {
-  const groupOf = new Map<string, number>();
-  const counts: number[] = [];
-  const groups = Uint32Array.from(userIds, (userId) => {
-    let group = groupOf.get(userId);
-    if (group === undefined) {
-      group = groupOf.size;
-      groupOf.set(userId, group);
-      counts.push(0);
-    }
-    counts[group] += 1;
-    return group;
-  });
-  const rowOffsets = new Uint32Array(counts.length + 1);
-  counts.forEach((count, group) => {
-    rowOffsets[group + 1] = rowOffsets[group] + count;
-  });
-  const next = rowOffsets.slice();
-  const order = new Uint32Array(groups.length);
-  groups.forEach((group, row) => {
-    order[next[group]++] = row;
-  });
-  return { userIds: [...groupOf.keys()], rowOffsets, order };
-}
-
-/** A copy of `rows` with row order[i] at place i; a row is as wide as the lengths say. */
-function reorder<T extends Rows>(rows: T, order: Uint32Array): T {
-  const copy = rows.slice() as T;
-  const width = rows.length / order.length;
-  for (let i = 0; i < order.length; i++) {
-    if (order[i] === i) continue;
-    const [from, to] = [order[i] * width, i * width];
-    // rows are short: a loop is faster than a view and set()
-    for (let j = 0; j < width; j++) copy[to + j] = rows[from + j];
+/** Row i of `rows` goes to row places[i] of `copy`; a row is as wide as the lengths say. Returns `copy`. */
+function copyRows<T extends Rows>(rows: T, copy: T, places: Uint32Array | undefined): T {
+  if (!places) {
+    copy.set(rows);
+    return copy;
+  }
+  const width = rows.length / places.length;
+  for (let i = 0; i < places.length; i++) {
+    const [from, to] = [i * width, places[i] * width];
+    if (width >= WIDE) copy.set(rows.subarray(from, from + width), to);
+    else for (let j = 0; j < width; j++) copy[to + j] = rows[from + j];
   }
   return copy;
 }
 
-function requireBatch(batch: FeedbackBatch, items: ItemTable): FeedbackBatch {
-  if (typeof batch !== 'object' || batch === null) {
-    fail('ERR_INVALID_ARGUMENT', 'feedback', batch, 'an array of PoolFeedback or a FeedbackBatch');
+/** As copyRows, of finite numbers only. */
+function copyFinite(
+  name: string,
+  rows: Float32Array,
+  copy: Float32Array,
+  places: Uint32Array | undefined,
+  { firstNonFinite }: FeedbackContext,
+): Float32Array {
+  for (let at = 0; at < rows.length; at += BLOCK) {
+    const block = rows.subarray(at, at + BLOCK);
+    const i = firstNonFinite(block);
+    if (i >= 0) fail('ERR_NOT_FINITE', `${name}[${at + i}]`, block[i], 'a finite number');
+    if (!places) copy.set(block, at);
   }
-  const { userIds, content, target, weight } = batch;
-  if (!Array.isArray(userIds)) fail('ERR_INVALID_ARGUMENT', 'feedback.userIds', userIds, 'an array of strings');
-  const count = requireUserIds('feedback.userIds', userIds);
-  requireRows('feedback.content', content, count, items);
-  requireRows('feedback.target', target, count, items);
-  if (weight !== undefined) requireWeights('feedback.weight', weight, count);
-  return batch;
+  return places ? copyRows(rows, copy, places) : copy;
 }
 
 /** Returns their number. */
@@ -98,27 +117,37 @@ export function requireUserIds(name: string, userIds: readonly string[]): number
   return userIds.length;
 }
 
-function requireRows(name: string, rows: unknown, count: number, items: ItemTable): void {
+/** Everything but that vectors are finite. */
+function requireRows(name: string, rows: unknown, count: number, context: FeedbackContext): void {
   if (rows instanceof Uint32Array) {
     requireLength(name, rows.length, count);
-    const itemCount = countItems(name, items);
-    const beyond = rows.findIndex((item) => item >= itemCount);
-    if (beyond >= 0) requireItem(`${name}[${beyond}]`, rows[beyond], itemCount);
+    const itemCount = countItems(name, context);
+    for (let i = 0; i < count; i++) if (rows[i] >= itemCount) requireItem(`${name}[${i}]`, rows[i], itemCount);
   } else {
-    requireVector(name, rows, count * items.features);
+    requireFloats(name, rows, count * context.features);
   }
 }
 
-function requireWeights(name: string, weights: unknown, count: number): void {
-  const checked = requireVector(name, weights, count);
-  const negative = checked.findIndex((weight) => weight < 0);
-  if (negative >= 0) fail('ERR_OUT_OF_RANGE', `${name}[${negative}]`, checked[negative], 'a number that is at least 0');
+function requireFloats(name: string, values: unknown, length: number): Float32Array {
+  if (!(values instanceof Float32Array)) {
+    fail('ERR_INVALID_ARGUMENT', name, values, `a Float32Array of length ${length}`);
+  }
+  requireLength(name, values.length, length);
+  return values;
 }
 
-function countItems(name: string, { matrix, features }: ItemTable): number {
-  if (matrix === null)
+function requireWeights(name: string, weights: unknown, count: number): void {
+  const checked = requireFloats(name, weights, count);
+  requireFiniteElements(name, checked);
+  for (let i = 0; i < count; i++) {
+    if (checked[i] < 0) fail('ERR_OUT_OF_RANGE', `${name}[${i}]`, checked[i], 'a number that is at least 0');
+  }
+}
+
+function countItems(name: string, { items, features }: FeedbackContext): number {
+  if (items === null)
     throw new LorakeetError('ERR_NO_ITEMS', `${name}: got item numbers, expected a pool with \`items\``);
-  return matrix.length / features;
+  return items.length / features;
 }
 
 function requireItem(name: string, item: number, itemCount: number): void {
@@ -128,50 +157,89 @@ function requireItem(name: string, item: number, itemCount: number): void {
 }
 
 /** Rows by item number stay numbers when all are; otherwise all become vectors. */
-function toColumns(feedback: readonly PoolFeedback[], items: ItemTable): FeedbackBatch {
-  const { features } = items;
+function groupObjects(feedback: readonly PoolFeedback[], context: FeedbackContext): GroupedFeedback {
+  const { features } = context;
   const count = feedback.length;
-  const userIds: string[] = [];
-  const content = new Float32Array(count * features);
-  const target = new Float32Array(count * features);
-  const numbers = new Uint32Array(count);
-  const weight = new Float32Array(count).fill(1);
+  const rowUsers: string[] = [];
   let allItems = true;
   for (let i = 0; i < count; i++) {
     const row = feedback[i];
-    const name = `feedback[${i}]`;
-    if (typeof row !== 'object' || row === null) fail('ERR_INVALID_ARGUMENT', name, row, 'a PoolFeedback');
-    userIds.push(userOf(name, row));
-    const vector = contentOf(name, row, items);
-    content.set(vector, i * features);
+    if (typeof row !== 'object' || row === null) fail('ERR_INVALID_ARGUMENT', `feedback[${i}]`, row, 'a PoolFeedback');
+    rowUsers.push(userOf(i, row));
     if (row.item === undefined) allItems = false;
-    else numbers[i] = row.item;
-    if (row.weight !== undefined) weight[i] = requireArgument(`${name}.weight`, row.weight, 0, MAX_FLOAT32);
-    if (row.reward !== undefined || row.targetEmbedding === undefined)
-      requireArgument(`${name}.reward`, row.reward, 0, 1);
-    if (row.targetEmbedding === undefined) writeRewardTarget(vector, row.reward as number, target, i * features);
-    else target.set(requireVector(`${name}.targetEmbedding`, row.targetEmbedding, features), i * features);
   }
-  return { userIds, content: allItems ? numbers : content, target, weight };
+
+  const { userIds, rowOffsets, places } = groupByUser(rowUsers);
+  const length = count * features;
+  const memory = context.memory.take(allItems ? length : 2 * length);
+  const target = memory.subarray(0, length);
+  const x = allItems ? new Uint32Array(count) : memory.subarray(length, 2 * length);
+  const rowWeight = new Float32Array(count).fill(1);
+  for (let i = 0; i < count; i++) {
+    const row = feedback[i];
+    const place = places ? places[i] : i;
+    const content = contentOf(i, row, context);
+    if (x instanceof Uint32Array) x[place] = row.item as number;
+    else x.set(content, place * features);
+    if (row.weight !== undefined) {
+      rowWeight[place] = requireArgument(`feedback[${i}].weight`, row.weight, 0, MAX_FLOAT32);
+    }
+    const { targetEmbedding } = row;
+    const reward = rewardOf(i, row);
+    if (targetEmbedding === undefined) writeRewardTarget(content, reward, target, place * features);
+    else target.set(vectorOf(i, 'targetEmbedding', targetEmbedding, features), place * features);
+  }
+  if (x instanceof Float32Array) requireFiniteRows(x, 'contentEmbedding', places, context);
+  requireFiniteRows(target, 'targetEmbedding', places, context);
+  return { userIds, rowOffsets, x, target, rowWeight, memory };
 }
 
-function userOf(name: string, { userId, watchEvent }: PoolFeedback): string {
-  const user = requireUserId(`${name}.userId`, userId ?? watchEvent?.userId);
-  requireSameUser(name, watchEvent, user);
+function userOf(i: number, { userId, watchEvent }: PoolFeedback): string {
+  const user = userId ?? watchEvent?.userId;
+  if (typeof user !== 'string' || user === '') return requireUserId(`feedback[${i}].userId`, user);
+  if (watchEvent !== undefined) requireSameUser(`feedback[${i}]`, watchEvent, user);
   return user;
 }
 
 /** A weight above it would be infinite among float32 weights. */
 const MAX_FLOAT32 = 3.4028234663852886e38;
 
-function contentOf(name: string, row: PoolFeedback, items: ItemTable): Float32Array {
+function contentOf(i: number, row: PoolFeedback, context: FeedbackContext): Float32Array {
   const { item, contentEmbedding } = row;
+  const { features, items } = context;
   if ((item === undefined) === (contentEmbedding === undefined)) {
-    fail('ERR_INVALID_ARGUMENT', name, row, 'either item or contentEmbedding');
+    fail('ERR_INVALID_ARGUMENT', `feedback[${i}]`, row, 'either item or contentEmbedding');
   }
-  if (item === undefined) return requireVector(`${name}.contentEmbedding`, contentEmbedding, items.features);
-  requireItem(`${name}.item`, item, countItems(`${name}.item`, items));
-  return (items.matrix as Float32Array).subarray(item * items.features, (item + 1) * items.features);
+  if (item === undefined) return vectorOf(i, 'contentEmbedding', contentEmbedding, features);
+  const name = `feedback[${i}].item`;
+  requireItem(name, item, countItems(name, context));
+  return (items as Float32Array).subarray(item * features, (item + 1) * features);
+}
+
+/** 0 … 1, and what is undefined (0) only where a target is given. */
+function rewardOf(i: number, { reward, targetEmbedding }: PoolFeedback): number {
+  if (reward === undefined && targetEmbedding !== undefined) return 0;
+  if (typeof reward === 'number' && reward >= 0 && reward <= 1) return reward;
+  return requireArgument(`feedback[${i}].reward`, reward, 0, 1);
+}
+
+/** Of the right length; whether it is finite is seen for all rows at once. */
+function vectorOf(i: number, field: string, value: unknown, features: number): Float32Array {
+  if (value instanceof Float32Array && value.length === features) return value;
+  return requireVector(`feedback[${i}].${field}`, value, features);
+}
+
+function requireFiniteRows(
+  rows: Float32Array,
+  field: 'contentEmbedding' | 'targetEmbedding',
+  places: Uint32Array | undefined,
+  { features, firstNonFinite }: FeedbackContext,
+): void {
+  const at = firstNonFinite(rows);
+  if (at < 0) return;
+  const place = Math.floor(at / features);
+  const i = places ? places.indexOf(place) : place;
+  fail('ERR_NOT_FINITE', `feedback[${i}].${field}[${at % features}]`, rows[at], 'a finite number');
 }
 
 function requireLength(name: string, length: number, expected: number): void {

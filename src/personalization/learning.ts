@@ -51,18 +51,20 @@ export async function learnFeedback(
   const portion = PORTION[costs.backend](costs.threads);
   let first = 0;
   while (first < userIds.length) {
-    if (!adapters.has(userIds[first])) {
-      first += 1;
+    const slots: number[] = [];
+    let work = 0;
+    for (let user = first; user < userIds.length && work < portion; user++) {
+      const slot = adapters.slotOf(userIds[user]);
+      if (slot === undefined) break;
+      slots.push(slot);
+      work += workOf(rowOffsets[user + 1] - rowOffsets[user], costs);
+    }
+    if (slots.length === 0) {
+      first += 1; // removed meanwhile
       continue;
     }
-    let work = 0;
-    let end = first;
-    do {
-      work += workOf(rowOffsets[end + 1] - rowOffsets[end], costs);
-      end += 1;
-    } while (end < userIds.length && work < portion && adapters.has(userIds[end]));
-    await learnPortion(adapters, feedback, first, end, work > BACKGROUND_SHARE * portion, report);
-    first = end;
+    await learnPortion(adapters, feedback, first, slots, work > BACKGROUND_SHARE * portion, report);
+    first += slots.length;
     // the js backend has no background, so timers and requests get their turn here
     if (first < userIds.length) await nextTurn();
   }
@@ -77,6 +79,7 @@ async function createUnknown(
   reserve: (places: number) => void,
 ): Promise<number> {
   const unknown = userIds.filter((userId) => !adapters.has(userId));
+  if (unknown.length === 0) return 0;
   adapters.requireRoom(unknown);
   const perTurn = Math.max(1, Math.floor(CREATION_PARAMETERS / costs.parameterCount));
   const created: string[] = [];
@@ -97,19 +100,19 @@ async function createUnknown(
   return created.length;
 }
 
-/** Steps users first … end−1 and adds to the report, summing losses in meanLoss. */
+/** Steps as many users from `first` on as there are slots, theirs, and adds to the report, summing losses in meanLoss. */
 async function learnPortion(
   adapters: PooledAdapters,
   feedback: GroupedFeedback,
   first: number,
-  end: number,
+  slots: number[],
   inBackground: boolean,
   report: LearnReport,
 ): Promise<void> {
-  const users = feedback.userIds.slice(first, end);
-  const { flags, loss } = await adapters.step(users, rowsBetween(feedback, first, end), inBackground);
-  for (let i = 0; i < users.length; i++) {
-    if (flags[i] & UpdateFlag.REJECTED) report.rejected.push(users[i]);
+  const batch = { slots: new Uint32Array(slots), ...rowsBetween(feedback, first, first + slots.length) };
+  const { flags, loss } = await adapters.step(batch, inBackground);
+  for (let i = 0; i < slots.length; i++) {
+    if (flags[i] & UpdateFlag.REJECTED) report.rejected.push(feedback.userIds[first + i]);
     if (flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
     report.updates += 1;
     report.meanLoss += loss[i];
@@ -124,8 +127,10 @@ function rowsBetween({ rowOffsets, x, target, rowWeight }: GroupedFeedback, firs
     const width = array.length / rows;
     return array.subarray(first * width, end * width);
   };
+  const offsets = rowOffsets.slice(firstUser, endUser + 1);
+  for (let i = 0; i < offsets.length; i++) offsets[i] -= first;
   return {
-    rowOffsets: rowOffsets.slice(firstUser, endUser + 1).map((offset) => offset - first),
+    rowOffsets: offsets,
     x: x instanceof Float32Array ? cut(x) : cut(x),
     target: target instanceof Float32Array ? cut(target) : cut(target),
     rowWeight: rowWeight && cut(rowWeight),

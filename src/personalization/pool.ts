@@ -7,10 +7,11 @@ import type { KernelPool } from '../kernels/contract.js';
 import { recordOf, stateOf } from './adapter-record.js';
 import { openBackend } from './backend.js';
 import { requireArgument, requireUserId } from './feedback.js';
-import { type GroupedFeedback, groupFeedback, requireUserIds } from './grouped-feedback.js';
+import { type FeedbackContext, type GroupedFeedback, groupFeedback, requireUserIds } from './grouped-feedback.js';
 import { learnFeedback } from './learning.js';
 import { poolConfigOf, type ResolvedConfig, resolvePoolOptions } from './options.js';
 import { PooledAdapters } from './pooled-adapters.js';
+import { RowMemory } from './row-memory.js';
 import type {
   AdapterPoolOptions,
   BackendInfo,
@@ -40,7 +41,7 @@ export class AdapterPool {
   readonly backend: Readonly<BackendInfo>;
   readonly capacity: number;
   readonly #config: ResolvedConfig;
-  readonly #items: Float32Array | null;
+  readonly #feedbackContext: FeedbackContext;
   readonly #kernel: KernelPool;
   readonly #adapters: PooledAdapters;
   #lastLearn: Promise<unknown> = Promise.resolve();
@@ -59,10 +60,15 @@ export class AdapterPool {
     this.backend = info;
     this.capacity = capacity;
     this.#config = config;
-    this.#items = items;
     this.#kernel = backend.createPool(poolConfigOf(config, slotsFor(capacity)));
     if (items) this.#kernel.bindItems(items);
     this.#adapters = new PooledAdapters(this.#kernel, config, capacity);
+    this.#feedbackContext = {
+      features: config.embeddingDim,
+      items,
+      memory: new RowMemory(),
+      firstNonFinite: backend.firstNonFinite,
+    };
   }
 
   /** Users held. */
@@ -99,7 +105,7 @@ export class AdapterPool {
    */
   async learn(feedback: readonly PoolFeedback[] | FeedbackBatch): Promise<LearnReport> {
     this.#requireOpen();
-    const grouped = groupFeedback(feedback, { matrix: this.#items, features: this.#config.embeddingDim });
+    const grouped = groupFeedback(feedback, this.#feedbackContext);
     const learn = this.#lastLearn.then(() => this.#learn(grouped));
     this.#lastLearn = learn.catch(() => undefined);
     return learn;
@@ -119,8 +125,7 @@ export class AdapterPool {
       throw new LorakeetError('ERR_LENGTH_MISMATCH', `content: got ${content.length} elements, expected ${length}`);
     }
     const y = out ?? new Float32Array(length);
-    const slots = Uint32Array.from(userIds, (userId) => this.#adapters.applySlotOf(userId));
-    this.#kernel.apply({ slots, x: content }, y);
+    this.#kernel.apply({ slots: this.#adapters.applySlotsOf(userIds), x: content }, y);
     return y;
   }
 
@@ -199,7 +204,7 @@ export class AdapterPool {
     const costs = { backend: this.backend.name, threads: this.#config.threads, parameterCount };
     const report = await learnFeedback(this.#adapters, feedback, costs, (places) => {
       this.#reserved = places;
-    });
+    }).finally(() => this.#feedbackContext.memory.give(feedback.memory));
     if (report.rejected.length > 0) {
       const users = report.rejected.slice(0, 5).join(', ');
       this.#config.logger.warn(

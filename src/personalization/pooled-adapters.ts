@@ -9,8 +9,8 @@ import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from
 import { initialState } from './adapter-record.js';
 import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
 import { updateNow } from './training-step.js';
-import { UserColumns } from './user-columns.js';
 import { newUserMeta, readUserMeta, toJson, type UserMeta } from './user-meta.js';
+import { UserRecords } from './user-records.js';
 import { UNKNOWN_USER_SLOT, UserTable } from './user-table.js';
 
 /** The sections and the step count of an adapter as it came, for what the kernel pool has no room for. */
@@ -26,7 +26,7 @@ export class PooledAdapters {
   readonly #config: ResolvedConfig;
   readonly #shape: Required<AdapterShape>;
   readonly #users: UserTable;
-  readonly #columns = new UserColumns();
+  readonly #records = new UserRecords();
   readonly #carried = new Map<number, Carried>();
   #running: RunningStep | undefined;
   #revision = 0;
@@ -51,13 +51,20 @@ export class PooledAdapters {
     return this.#users.slotOf(userId) !== undefined;
   }
 
+  /** Where the user's adapter is now; undefined if he is not here. */
+  slotOf(userId: string): number | undefined {
+    return this.#users.slotOf(userId);
+  }
+
   userIds(): IterableIterator<string> {
     return this.#users.userIds();
   }
 
-  /** The user's slot for applying: that of the identity map if he is not here. */
-  applySlotOf(userId: string): number {
-    return this.#users.slotOf(userId) ?? UNKNOWN_USER_SLOT;
+  /** The users' slots for applying: for those who are not here that of the identity map. */
+  applySlotsOf(userIds: readonly string[]): Uint32Array {
+    const slots = new Uint32Array(userIds.length);
+    for (let i = 0; i < slots.length; i++) slots[i] = this.#users.slotOf(userIds[i]) ?? UNKNOWN_USER_SLOT;
+    return slots;
   }
 
   /** Throws ERR_POOL_FULL unless all of `userIds` (distinct) fit beside those here and `reserved` more. */
@@ -90,7 +97,7 @@ export class PooledAdapters {
     this.#revision += 1;
     metas.forEach((meta, i) => {
       this.#users.assign(meta.userId, slots[i]);
-      this.#columns.set(slots[i], meta, steps[i], this.#revision);
+      this.#records.set(slots[i], meta, steps[i], this.#revision);
       this.#carry(slots[i], states[i]);
     });
   }
@@ -113,7 +120,7 @@ export class PooledAdapters {
   *statesChangedSince(revision: number): Generator<AdapterState> {
     for (const userId of this.#users.userIds()) {
       const slot = this.#users.slotOf(userId) as number;
-      if (this.#columns.revisionOf(slot) > revision) yield this.#read(slot, userId);
+      if (this.#records.revisionOf(slot) > revision) yield this.#read(slot, userId);
     }
   }
 
@@ -129,17 +136,14 @@ export class PooledAdapters {
   }
 
   /**
-   * One step of the distinct users `userIds`, all of them here, on their rows (CSR, as in UpdateBatch). Users who leave
-   * meanwhile are gone when it ends.
+   * One step of distinct users, by their slots of this moment, on their rows (CSR). Users who leave meanwhile are gone
+   * when it ends.
    */
-  async step(
-    userIds: readonly string[],
-    rows: Omit<UpdateBatch, 'slots'>,
-    inBackground: boolean,
-  ): Promise<UpdateReport> {
-    const slots = Uint32Array.from(userIds, (userId) => this.#users.slotOf(userId) as number);
-    const learningRate = Float32Array.from(slots, (slot) => this.#learningRateOf(slot));
-    const batch = { ...rows, slots, learningRate };
+  async step(rows: UpdateBatch, inBackground: boolean): Promise<UpdateReport> {
+    const { slots } = rows;
+    const learningRate = new Float32Array(slots.length);
+    for (let i = 0; i < slots.length; i++) learningRate[i] = this.#learningRateOf(slots[i]);
+    const batch = { ...rows, learningRate };
     this.#running = { batch, now: Date.now() };
     this.#users.pin(slots);
     try {
@@ -155,7 +159,7 @@ export class PooledAdapters {
 
   /** Of the slot's next step. */
   #learningRateOf(slot: number): number {
-    return learningRateAt(this.#config, this.#columns.updatesOf(slot));
+    return learningRateAt(this.#config, this.#records.updatesOf(slot));
   }
 
   #record({ batch, now }: RunningStep, report: UpdateReport): void {
@@ -164,7 +168,7 @@ export class PooledAdapters {
     for (let i = 0; i < slots.length; i++) {
       if (report.flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
       // a slot that was left meanwhile is overwritten before it is used again
-      this.#columns.recordStep(slots[i], {
+      this.#records.recordStep(slots[i], {
         rows: rowOffsets[i + 1] - rowOffsets[i],
         loss: report.loss[i],
         learningRate: this.#learningRateOf(slots[i]),
@@ -191,8 +195,8 @@ export class PooledAdapters {
    * on its way to this thread, it is counted already; only its loss is missing from avgLoss until the report arrives.
    */
   #metaAfter(slot: number, userId: string, steps: number): UserMeta {
-    const meta = this.#columns.get(slot, userId);
-    if (!this.#running || !this.#users.isPinned(slot) || steps === this.#columns.optimizerStepOf(slot)) return meta;
+    const meta = this.#records.get(slot, userId);
+    if (!this.#running || !this.#users.isPinned(slot) || steps === this.#records.optimizerStepOf(slot)) return meta;
     const { batch, now } = this.#running;
     const i = batch.slots.indexOf(slot);
     const totalSamples = meta.totalSamples + batch.rowOffsets[i + 1] - batch.rowOffsets[i];

@@ -41,8 +41,9 @@ export function newUserMeta(userId: string, learningRate: number, now: number, a
  * moments are (Kingma & Ba 2015, §3), so it starts at the first loss and not near zero.
  */
 export function nextAverageLoss(average: number, updates: number, loss: number): number {
-  const uncorrected = LOSS_DECAY * average * (1 - LOSS_DECAY ** updates) + (1 - LOSS_DECAY) * loss;
-  return uncorrected / (1 - LOSS_DECAY ** (updates + 1));
+  const decay = LOSS_DECAY ** updates;
+  const uncorrected = LOSS_DECAY * average * (1 - decay) + (1 - LOSS_DECAY) * loss;
+  return uncorrected / (1 - LOSS_DECAY * decay);
 }
 
 export function toJson(meta: UserMeta): JsonObject {

@@ -22,8 +22,10 @@ export class UserTable {
   readonly #slotOf = new Map<string, number>();
   /** By slot. */
   readonly #userIds: (string | undefined)[] = [];
+  /** By slot, as far as slots were in use. */
+  readonly #isPinned: boolean[] = [];
+  #pinned: Uint32Array = new Uint32Array(0);
   readonly #slots: SlotList;
-  readonly #pinned = new Set<number>();
 
   constructor(readonly capacity: number) {
     this.#slots = new SlotList(SLOTS_PER_USER * capacity, 1);
@@ -42,13 +44,13 @@ export class UserTable {
   }
 
   isPinned(slot: number): boolean {
-    return this.#pinned.has(slot);
+    return this.#isPinned[slot];
   }
 
   /** A slot to write the user's adapter into: the one that he has, unless it is pinned. assign() or giveBack() it. */
   slotFor(userId: string): number {
     const slot = this.#slotOf.get(userId);
-    if (slot !== undefined && !this.#pinned.has(slot)) return slot;
+    if (slot !== undefined && !this.#isPinned[slot]) return slot;
     // there are twice as many slots as users, and at most one pinned for each
     return this.#slots.take() as number;
   }
@@ -59,6 +61,7 @@ export class UserTable {
     if (before !== undefined && before !== slot) this.#leave(before);
     this.#slotOf.set(userId, slot);
     this.#userIds[slot] = userId;
+    while (this.#isPinned.length <= slot) this.#isPinned.push(false);
   }
 
   /** A slot from slotFor() was not used after all. */
@@ -73,20 +76,26 @@ export class UserTable {
     this.#leave(slot);
   }
 
-  pin(slots: Iterable<number>): void {
-    for (const slot of slots) this.#pinned.add(slot);
+  /** `slots` are users'; nothing else may be pinned. */
+  pin(slots: Uint32Array): void {
+    this.#pinned = slots;
+    for (let i = 0; i < slots.length; i++) this.#isPinned[slots[i]] = true;
   }
 
   /** Ends all pins; returns the slots whose users left meanwhile, which are free from now on. */
   unpin(): number[] {
-    const left = [...this.#pinned].filter((slot) => this.#userIds[slot] === undefined);
-    this.#pinned.clear();
+    const left: number[] = [];
+    for (const slot of this.#pinned) {
+      this.#isPinned[slot] = false;
+      if (this.#userIds[slot] === undefined) left.push(slot);
+    }
+    this.#pinned = new Uint32Array(0);
     for (const slot of left) this.#slots.release(slot);
     return left;
   }
 
   #leave(slot: number): void {
     this.#userIds[slot] = undefined;
-    if (!this.#pinned.has(slot)) this.#slots.release(slot);
+    if (!this.#isPinned[slot]) this.#slots.release(slot);
   }
 }

@@ -1,6 +1,6 @@
 /** The asynchronous forms: the bits of the synchronous ones, one at a time, in the order in which they were made. */
 import assert from 'node:assert/strict';
-import type { KernelPool, PoolConfig, UpdateBatch } from '../kernels/contract.js';
+import type { KernelPool, PoolConfig, Rows, UpdateBatch } from '../kernels/contract.js';
 import { fillSlots, randomBatch } from './fixtures.js';
 import {
   ADAMW,
@@ -44,7 +44,8 @@ export function asyncCases(context: SuiteContext): ConformanceCase[] {
       }),
   });
   return [
-    on('the same bits as the synchronous forms', checkSameBits),
+    on('the same bits as the synchronous forms', (pool) => checkSameBits(pool, (rows) => rows)),
+    on('the same bits from rows in shared memory', (pool) => checkSameBits(pool, shared)),
     on('many calls without waiting run in order', checkOrder),
     on('a synchronous call between them sees whole calls only', checkBetween),
     on('a failed call leaves those behind it alone', checkFailure),
@@ -73,8 +74,16 @@ function statesAfterEach(pool: KernelPool, batches: UpdateBatch[]): SlotStates[]
   return states;
 }
 
-async function checkSameBits(pool: KernelPool): Promise<void> {
-  const [batch] = updateBatches(pool, 1);
+function shared(rows: Rows): Rows {
+  const memory = new SharedArrayBuffer(rows.byteLength);
+  const copy = rows instanceof Float32Array ? new Float32Array(memory) : new Uint32Array(memory);
+  copy.set(rows);
+  return copy;
+}
+
+async function checkSameBits(pool: KernelPool, place: (rows: Rows) => Rows): Promise<void> {
+  const [drawn] = updateBatches(pool, 1);
+  const batch = { ...drawn, x: place(drawn.x), target: place(drawn.target) };
   const start = readStates(pool, SLOTS);
   const consolidation = { slots: batch.slots, rowOffsets: batch.rowOffsets, x: batch.x, decay: 0.5 };
   const application = { slots: new Uint32Array(60).map((_, row) => row % CAPACITY), x: batch.x };

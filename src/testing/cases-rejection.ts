@@ -60,7 +60,24 @@ export function rejectionCases(context: SuiteContext): ConformanceCase[] {
   }
   on('a NaN row of apply is NaN, and only that row', {}, checkApplyNaN);
   on('a Fisher that is not finite is refused as a whole', OPTIMIZERS.AdamW, checkFisher);
+  cases.push({ name: 'rejection: where a number is not finite', run: () => checkFirstNonFinite(context) });
   return cases;
+}
+
+function checkFirstNonFinite({ makeBackend }: SuiteContext): void {
+  const backend = makeBackend();
+  const extremes = floats(0, -0, 3.4028234663852886e38, -3.4028234663852886e38, 1e-45, 1.5, -2);
+  // longer than the blocks in which a fast backend may look
+  for (const length of [0, 1, 7, 255, 256, 257, 1025]) {
+    const values = Float32Array.from({ length }, (_, i) => extremes[i % extremes.length]);
+    assert.equal(backend.firstNonFinite(values), -1, `${length} finite numbers`);
+    for (let i = 0; i < length; i = i < 600 ? i + 1 : 2 * i) {
+      const spoilt = values.slice();
+      spoilt.fill(Number.NaN, i + 5);
+      spoilt[i] = [Number.NaN, Infinity, -Infinity][i % 3];
+      assert.equal(backend.firstNonFinite(spoilt), i, `${spoilt[i]} at ${i} of ${length}`);
+    }
+  }
 }
 
 function batchOf(pool: KernelPool) {

@@ -35,7 +35,9 @@ async function learn() {
   const wave = (length, step) => Float32Array.from({ length }, (_, i) => Math.sin(i * step) / 2);
   addon.write(pool, slots, wave(USERS * SLAB, 0.37).map(Math.abs), new Uint32Array(USERS));
   const offsets = Uint32Array.from({ length: USERS + 1 }, (_, u) => u * 8);
-  const x = wave(USERS * 8 * FEATURES, 0.11);
+  // shared, so that calls refer to it where they copy the target
+  const x = new Float32Array(new SharedArrayBuffer(4 * USERS * 8 * FEATURES));
+  x.set(wave(x.length, 0.11));
   const target = wave(USERS * 8 * FEATURES, 0.13);
   for (let step = 0; step < 20; step++) {
     await addon.updateAsync(pool, slots, offsets, x, target, undefined, undefined, undefined, undefined);

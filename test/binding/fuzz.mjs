@@ -101,6 +101,7 @@ const makers = {
   updateAsync: (pool) => makers.update(pool).slice(0, 9),
   consolidateAsync: (pool) => makers.consolidate(pool),
   memoryBytes: (pool) => [pool],
+  firstNonFinite: () => [floats(below(600))],
   closePool: (pool) => [pool],
   createPool() {
     const config = { ...CONFIG };

@@ -27,6 +27,7 @@ const feedbackOf = (userIds: string[]) => ({
   rowOffsets: Uint32Array.from({ length: userIds.length + 1 }, (_, i) => i),
   x: randomVector(userIds.length * DIM),
   target: randomVector(userIds.length * DIM, 2),
+  memory: new Float32Array(0),
 });
 
 it('takes back the users that it had created', async () => {

@@ -26,6 +26,14 @@ function batch(round: number, users: readonly string[], rows = 1) {
   return { userIds, content: randomVector(length, 2 * round + 1), target: randomVector(length, 2 * round + 2) };
 }
 
+/** The same rows as a list, in views of the same arrays. */
+const objectsOf = ({ userIds, content, target }: ReturnType<typeof batch>) =>
+  userIds.map((userId, row) => ({
+    userId,
+    contentEmbedding: content.subarray(row * DIM, (row + 1) * DIM),
+    targetEmbedding: target.subarray(row * DIM, (row + 1) * DIM),
+  }));
+
 const numbersOf = (pool: AdapterPool, userId: string) => {
   const adapter = pool.getAdapter(userId);
   return [
@@ -63,6 +71,33 @@ describe('learns called at once', () => {
     expect(together.size).toBe(inTurn.size);
     for (const userId of ['user-0', 'user-4', 'user-12', 'user-54', 'user-999']) {
       expect(numbersOf(together, userId)).toEqual(numbersOf(inTurn, userId));
+    }
+  });
+
+  it('keep to the feedback of their call, however the caller uses his arrays again', async () => {
+    const [reusing, inTurn] = [newPool(), newPool()];
+    const users = Array.from({ length: 150 }, (_, i) => `user-${i}`);
+    // short and long; in order, scattered, and as objects
+    const rounds = [0, 1, 2, 3, 4, 5].map((round) => batch(round, round % 2 ? users.slice(0, 3) : users, 2));
+    for (const round of [rounds[2], rounds[3]]) round.userIds.reverse().unshift(round.userIds.pop() as string);
+    const buffer = batch(0, users, 2);
+    const learns = rounds.map((round, i) => {
+      const feedback = {
+        userIds: buffer.userIds,
+        content: buffer.content.subarray(0, round.content.length),
+        target: buffer.target.subarray(0, round.target.length),
+      };
+      buffer.userIds.splice(0, Infinity, ...round.userIds);
+      feedback.content.set(round.content);
+      feedback.target.set(round.target);
+      return reusing.learn(i < 4 ? feedback : objectsOf(feedback));
+    });
+    buffer.content.fill(Number.NaN);
+    buffer.target.fill(Number.NaN);
+    await Promise.all(learns);
+    for (const round of rounds) await inTurn.learn(round);
+    for (const userId of ['user-0', 'user-2', 'user-77', 'user-149']) {
+      expect(numbersOf(reusing, userId)).toEqual(numbersOf(inTurn, userId));
     }
   });
 

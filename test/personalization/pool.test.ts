@@ -210,6 +210,13 @@ describe('learn rejects, and changes nothing,', () => {
   const items = randomVector(3 * DIM);
   const row = rowsOf('u', 1, 1)[0];
   const good = { userIds: ['u', 'v'], content: randomVector(2 * DIM), target: randomVector(2 * DIM) };
+  const infinite = randomVector(DIM).with(DIM - 1, Infinity);
+  const rows = Math.ceil(50_000 / DIM);
+  const many = {
+    userIds: Array.from({ length: rows }, (_, i) => `user-${i % 10}`),
+    content: randomVector(rows * DIM),
+    target: randomVector(rows * DIM),
+  };
   const cases: [string, unknown, Parameters<typeof coded>][] = [
     ['no feedback', undefined, ['ERR_INVALID_ARGUMENT', 'feedback']],
     ['a row that is none', [row, null], ['ERR_INVALID_ARGUMENT', 'feedback[1]']],
@@ -231,6 +238,14 @@ describe('learn rejects, and changes nothing,', () => {
       ['ERR_NOT_FINITE', 'feedback[0].contentEmbedding[1]'],
     ],
     [
+      'an infinity in the target of scattered rows',
+      ['u', 'v', 'u', 'v'].map((userId, i) => ({
+        ...rowsOf(userId, 1, i)[0],
+        ...(i === 2 && { targetEmbedding: infinite }),
+      })),
+      ['ERR_NOT_FINITE', `feedback[2].targetEmbedding[${DIM - 1}]`],
+    ],
+    [
       'a short target',
       [row, { ...row, targetEmbedding: randomVector(DIM - 1) }],
       ['ERR_LENGTH_MISMATCH', 'feedback[1].targetEmbedding'],
@@ -243,6 +258,16 @@ describe('learn rejects, and changes nothing,', () => {
     ['columns: a number for a user', { ...good, userIds: ['u', 5] }, ['ERR_INVALID_ARGUMENT', 'feedback.userIds[1]']],
     ['columns: short content', { ...good, content: randomVector(DIM) }, ['ERR_LENGTH_MISMATCH', 'feedback.content']],
     ['columns: an array for content', { ...good, content: [1] }, ['ERR_INVALID_ARGUMENT', 'feedback.content']],
+    [
+      'columns: NaN in the content',
+      { ...good, content: good.content.with(DIM + 2, Number.NaN) },
+      ['ERR_NOT_FINITE', `feedback.content[${DIM + 2}]`],
+    ],
+    [
+      'columns: an infinity far in the target of scattered rows',
+      { userIds: many.userIds, content: many.content, target: many.target.with(40_000, -Infinity) },
+      ['ERR_NOT_FINITE', 'feedback.target[40000]'],
+    ],
     [
       'columns: item beyond the table',
       { ...good, content: Uint32Array.of(0, 3) },

@@ -43,11 +43,16 @@ function setUp(userIds: string[]) {
   return { kernel, adapters };
 }
 
-const rows = (users: number) => ({
-  rowOffsets: Uint32Array.from({ length: users + 1 }, (_, i) => i),
-  x: randomVector(users * DIM),
-  target: randomVector(users * DIM, 2),
-});
+/** A step in the background, one row for every user. */
+const stepOf = (adapters: PooledAdapters, userIds: string[]) => {
+  const batch = {
+    slots: Uint32Array.from(userIds, (userId) => adapters.slotOf(userId) as number),
+    rowOffsets: Uint32Array.from({ length: userIds.length + 1 }, (_, i) => i),
+    x: randomVector(userIds.length * DIM),
+    target: randomVector(userIds.length * DIM, 2),
+  };
+  return adapters.step(batch, true);
+};
 
 const weightsOf = (adapters: PooledAdapters, userId: string) => adapters.get(userId)?.weights;
 const fresh = (userId: string) =>
@@ -58,7 +63,7 @@ for (const moment of ['before the step is taken', 'after it is taken and before 
   describe(moment, () => {
     const start = async () => {
       const { kernel, adapters } = setUp(['a', 'b', 'c']);
-      const step = adapters.step(['a', 'b', 'c'], rows(3), true);
+      const step = stepOf(adapters, ['a', 'b', 'c']);
       if (moment !== 'before the step is taken') kernel.take.open();
       await settle();
       const finish = async () => {
@@ -116,7 +121,7 @@ for (const moment of ['before the step is taken', 'after it is taken and before 
       await finish();
       for (let i = 0; i < 5; i++) {
         kernel.tell = gate();
-        const step = adapters.step(['a', 'b', 'c'], rows(3), true);
+        const step = stepOf(adapters, ['a', 'b', 'c']);
         await settle();
         comeAndGo();
         kernel.tell.open();
@@ -129,7 +134,7 @@ for (const moment of ['before the step is taken', 'after it is taken and before 
       const { kernel, adapters, finish } = await start();
       await finish();
       kernel.take = gate();
-      const step = adapters.step(['a', 'b'], { ...rows(2) }, true);
+      const step = stepOf(adapters, ['a', 'b']);
       await settle();
       expect(metaOf(adapters, 'a')).toMatchObject({ version: 2, metadata: { totalSamples: 1 } });
       kernel.take.open();
