@@ -6,43 +6,63 @@
 namespace lorakeet {
 namespace {
 
-// ---- errors[i] = y_i − t_i; squares[i] += its squares, lane by lane
-
-template <int Rows, int Tiles>
-LORAKEET_INLINE void error_block(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
-                                 const float* const* targets, size_t at, float* errors, size_t stride, Vec* squares) {
+// errors[i] = y_i − t_i
+template <int Rows, int Tiles, bool Residual>
+LORAKEET_INLINE void error_block(const float* tile, uint32_t rank, const float* hidden,
+                                 const float* const (&rows)[Rows], const float* const (&targets)[Rows], size_t at,
+                                 float* errors, size_t stride, Vec (&squares)[Rows]) {
   Vec e[Rows][Tiles * kSub];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    const float* t = targets[i] + at;
-    const float* x = rows ? rows[i] + at : nullptr;
     LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) {
-      e[i][c] = sub(x ? load(x + c * kWidth) : zero(), load(t + c * kWidth));
+      const Vec base = Residual ? load(rows[i] + at + c * kWidth) : zero();
+      e[i][c] = sub(base, load(targets[i] + at + c * kWidth));
     }
   }
   expand_block<Rows, Tiles>(tile, rank, hidden, e);
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    float* error = errors + i * stride + at;
-    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) store(error + c * kWidth, e[i][c]);
-    Vec row = squares[i];
-    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) row = fma(e[i][c], e[i][c], row);
-    squares[i] = row;
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) {
+      store(errors + i * stride + at + c * kWidth, e[i][c]);
+      squares[i] = fma(e[i][c], e[i][c], squares[i]);
+    }
   }
 }
 
-template <int Tiles>
-LORAKEET_NOINLINE void error_tiles(const float* bt, uint32_t rank, const float* hidden, const float* const* rows,
-                                   const float* const* targets, uint32_t n, uint32_t tile, float* errors, size_t stride,
-                                   Vec* squares, Ahead& ahead) {
-  ahead.worked(n * rank * Tiles);
-  const float* b = bt + padded(tile) * rank;
+// The errors of `Rows` rows over all tiles; squares[i] becomes the sum of their squares, lane by lane.
+template <int Rows, bool Residual>
+LORAKEET_NOINLINE void error_rows(const float* bt, uint32_t rank, uint32_t tiles, const float* hidden,
+                                  const float* const* row, const float* const* target, float* errors, size_t stride,
+                                  Vec* squares, Ahead& ahead) {
+  const float *rows[Rows], *targets[Rows];
+  Vec sums[Rows];
+  LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
+    rows[i] = Residual ? row[i] : nullptr;
+    targets[i] = target[i];
+    sums[i] = zero();
+  }
+  uint32_t t = 0;
+  for (; t + kBlockTiles <= tiles; t += kBlockTiles, bt += padded(kBlockTiles) * rank) {
+    ahead.worked(Rows * kBlockTiles * rank);
+    error_block<Rows, kBlockTiles, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
+  }
+  for (; t < tiles; t++, bt += padded(1) * rank) {
+    ahead.worked(Rows * rank);
+    error_block<Rows, 1, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
+  }
+  LORAKEET_UNROLL for (int i = 0; i < Rows; i++) squares[i] = sums[i];
+}
+
+template <bool Residual>
+LORAKEET_INLINE void error_chunk(const SlotShape& shape, const float* bt, const float* hidden, const float* const* rows,
+                                 const float* const* targets, uint32_t n, float* errors, Vec* squares, Ahead& ahead) {
+  const size_t stride = row_stride(shape.out_tiles);
   uint32_t i = 0;
   for (; i + kExpandRows <= n; i += kExpandRows) {
-    error_block<kExpandRows, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr,
-                                    targets + i, padded(tile), errors + i * stride, stride, squares + i);
+    error_rows<kExpandRows, Residual>(bt, shape.rank, shape.out_tiles, hidden + static_cast<size_t>(i) * shape.rank,
+                                      rows + i, targets + i, errors + i * stride, stride, squares + i, ahead);
   }
   for (; i < n; i++) {
-    error_block<1, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr, targets + i,
-                          padded(tile), errors + i * stride, stride, squares + i);
+    error_rows<1, Residual>(bt, shape.rank, shape.out_tiles, hidden + static_cast<size_t>(i) * shape.rank, rows + i,
+                            targets + i, errors + i * stride, stride, squares + i, ahead);
   }
 }
 
@@ -50,15 +70,11 @@ LORAKEET_NOINLINE void error_tiles(const float* bt, uint32_t rank, const float* 
 static float error_pass(const SlotShape& shape, const float* bt, const float* hidden, const float* const* rows,
                         const float* const* targets, const float* coefficient, uint32_t n, float* errors,
                         Ahead& ahead) {
-  const size_t stride = row_stride(shape.out_tiles);
   Vec squares[kChunk];
-  for (uint32_t i = 0; i < n; i++) squares[i] = zero();
-  uint32_t t = 0;
-  for (; t + kBlockTiles <= shape.out_tiles; t += kBlockTiles) {
-    error_tiles<kBlockTiles>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares, ahead);
-  }
-  for (; t < shape.out_tiles; t++) {
-    error_tiles<1>(bt, shape.rank, hidden, rows, targets, n, t, errors, stride, squares, ahead);
+  if (rows) {
+    error_chunk<true>(shape, bt, hidden, rows, targets, n, errors, squares, ahead);
+  } else {
+    error_chunk<false>(shape, bt, hidden, targets, targets, n, errors, squares, ahead);
   }
   Vec loss = zero();
   for (uint32_t i = 0; i < n; i++) loss = fma(squares[i], broadcast(coefficient[i]), loss);

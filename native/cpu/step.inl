@@ -15,7 +15,7 @@ LORAKEET_INLINE bool finite(float x) { return x - x == 0.0f; }
 LORAKEET_INLINE bool all_finite(Vec zero_or_nan) { return sum(zero_or_nan) == 0.0f; }
 
 struct Step {
-  Vec scale, rate, decay, ewc;                                  // clip factor, lr, 1 − lr·weightDecay, lr·λ
+  Vec scale, rate, decay, ewc;  // clip factor, −lr (SGD: times it), 1 − lr·weightDecay, lr·λ
   Vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon;  // AdamW
   Vec correction1, correction2;                                 // 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
 };
@@ -40,16 +40,17 @@ struct Stepper {
   // As the tail of a gradient pass: g is a finished vector of the gradient.
   LORAKEET_MEMBER void operator()(Vec g, size_t offset) {
     const size_t j = start + offset;
-    const Vec grad = mul(g, step.scale);
-    Vec direction = grad;
+    Vec weight = mul(load(slot + j), step.decay);
     if (AdamW) {
+      const Vec grad = mul(g, step.scale);
       const Vec m = fma(step.beta1, load(moment1 + j), mul(step.one_minus_beta1, grad));
       const Vec v = fma(step.beta2, load(moment2 + j), mul(step.one_minus_beta2, mul(grad, grad)));
       store(moment1 + j, m);
       store(moment2 + j, v);
-      direction = div(mul(m, step.correction1), fma(root(v), step.correction2, step.epsilon));
+      weight = fma(mul(m, step.rate), div(step.correction1, fma(root(v), step.correction2, step.epsilon)), weight);
+    } else {
+      weight = fma(g, step.rate, weight);
     }
-    Vec weight = sub(mul(load(slot + j), step.decay), mul(step.rate, direction));
     if (Ewc == LORAKEET_EWC_PROXIMAL) {
       const Vec hold = mul(step.ewc, load(fisher + j));
       weight = div(fma(hold, load(anchor + j), weight), add(broadcast(1.0f), hold));
@@ -116,7 +117,7 @@ static Step step_of(const Hyperparameters& hyper, const SlotUpdate& job, float s
   Step step{};
   const float rate = job.learning_rate;
   step.scale = broadcast(scale);
-  step.rate = broadcast(rate);
+  step.rate = broadcast(hyper.adamw ? -rate : -rate * scale);
   step.decay = broadcast(1.0f - rate * hyper.weight_decay);
   step.ewc = broadcast(rate * job.ewc_lambda);
   if (hyper.adamw) {

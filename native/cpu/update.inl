@@ -202,7 +202,9 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
       job.flags = LORAKEET_FLAG_REJECTED;
       return;
     }
-    const auto finish = hyper.adamw ? finisher<true>(hyper.ewc) : finisher<false>(hyper.ewc);
+    // Before the first consolidation there is nothing to hold on to: the penalty is zero, and so is its gradient.
+    const uint32_t ewc = job.bounds.fisher > 0 && job.ewc_lambda > 0 ? hyper.ewc : uint32_t{LORAKEET_EWC_NONE};
+    const auto finish = hyper.adamw ? finisher<true>(ewc) : finisher<false>(ewc);
     if (!finish(shape, hyper, job, chunk, partial, scratch, ahead)) job.flags = LORAKEET_FLAG_REJECTED;
   }
 }
