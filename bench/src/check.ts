@@ -22,22 +22,27 @@ export class CheckedPool {
    * suite and within its budgets. The pool is left as it was. Throws an Error that begins with `name`.
    */
   static check(name: string, kernel: KernelPool, rows: number): CheckedPool {
-    const { config } = kernel;
-    const random = new SeededRandom(rows);
-    const users = Math.min(2, config.capacity);
-    const workload = makeWorkload('distinct', { users, rows: users * rows, capacity: config.capacity, seed: rows });
-    const batch = { ...randomBatch(config, workload, random), ...stepThatMoves(kernel, users) };
-    const before = readStates(kernel, workload.slots);
+    const { batch, rowSlots } = checkBatch(kernel, rows);
+    const before = readStates(kernel, batch.slots);
     try {
-      checkApply(kernel, batch, workload.rowSlots);
+      checkApply(kernel, batch, rowSlots);
       checkUpdate(kernel, batch);
     } catch (cause) {
       throw new Error(`${name}: refuses to time a kernel that is wrong: ${(cause as Error).message}`, { cause });
     } finally {
-      kernel.write(workload.slots, before.slabs, before.steps);
+      kernel.write(batch.slots, before.slabs, before.steps);
     }
     return new CheckedPool(kernel, rows);
   }
+}
+
+/** The batch of a check, the same whenever it is made, and the slot of each of its rows. */
+export function checkBatch(kernel: KernelPool, rows: number): { batch: UpdateBatch; rowSlots: Uint32Array } {
+  const { config } = kernel;
+  const users = Math.min(2, config.capacity);
+  const workload = makeWorkload('distinct', { users, rows: users * rows, capacity: config.capacity, seed: rows });
+  const batch = { ...randomBatch(config, workload, new SeededRandom(rows)), ...stepThatMoves(kernel, users) };
+  return { batch, rowSlots: workload.rowSlots };
 }
 
 /** Parameters by which one step changes the weights by about their own size, so that rounding cannot hide an error. */

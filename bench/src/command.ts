@@ -12,6 +12,9 @@ import { describeMachine, type Machine, readCommit } from './machine.js';
 import { betterOf, type Shape } from './model.js';
 import { buildNativePrograms } from './native-programs.js';
 import { type BenchOptions, HELP, parseOptions } from './options.js';
+import { compareWithPeers } from './peers/comparison.js';
+import { withPeers } from './peers/kernel-peers.js';
+import { comparisonTables } from './peers/tables.js';
 import { SHAPES, shapeName } from './population.js';
 import { appendRecord, type RunRecord, writeRecord } from './results.js';
 import { ceilingsTable, facadeTable, kernelTable } from './table.js';
@@ -52,16 +55,28 @@ async function runBench(args: readonly string[], options: BenchOptions): Promise
   const native = typeof programs === 'string' ? null : programs;
   const before = native?.ceilings(machine.caches);
   const progress = (suite: string) => (what: string) => console.error(`bench: ${suite} ${what}`);
+  const kernelShapes = shapesOf(options, ['64/4', '128/8', '768/16']);
+  const rowCounts = options.short ? [8] : [1, 8, 64];
   const timings = options.suites.includes('kernels')
     ? await runKernelSuite({
-        shapes: shapesOf(options, ['64/4', '128/8', '768/16']),
-        rows: options.short ? [8] : [1, 8, 64],
+        shapes: kernelShapes,
+        rows: rowCounts,
         backends,
         caches: machine.caches,
         memoryBytes: freemem() / 2 / backends.length,
         onProgress: progress('kernels'),
       })
     : [];
+  const comparison = options.peers
+    ? await compareWithPeers({
+        root: ROOT,
+        machine,
+        backend: backends[0],
+        shapes: kernelShapes,
+        rows: rowCounts,
+        onProgress: progress('peers'),
+      })
+    : undefined;
   const facade = options.suites.includes('facade')
     ? await runFacadeSuite({
         shapes: shapesOf(options, ['64/4']),
@@ -73,8 +88,9 @@ async function runBench(args: readonly string[], options: BenchOptions): Promise
     : [];
   const ceilings = native && before ? betterOf(before, native.ceilings(machine.caches)) : null;
   const command = ['npm run bench', ...(args.length > 0 ? ['--', ...withoutPath(args)] : [])].join(' ');
-  const rows = timings.map((timing) => toRow(timing, ceilings));
-  report({ date, commit, command, machine, ceilings, ceilingsMissing: missing, rows, facade }, options);
+  const withFloors = timings.map((timing) => toRow(timing, ceilings));
+  const rows = comparison ? withPeers(withFloors, comparison) : withFloors;
+  report({ date, commit, command, machine, ceilings, ceilingsMissing: missing, rows, facade, comparison }, options);
 }
 
 /** The native ones asked for, fastest first, then plain JavaScript. */
@@ -99,13 +115,14 @@ function withoutPath(args: readonly string[]): string[] {
 }
 
 function report(record: RunRecord, { json }: BenchOptions): void {
-  const { ceilings, ceilingsMissing, rows, facade, machine } = record;
+  const { ceilings, ceilingsMissing, rows, facade, comparison, machine } = record;
   if (ceilings)
     console.log(
       `\nCeilings of one core${machine.caches.assumed ? ' (cache sizes assumed)' : ''}\n${ceilingsTable(ceilings)}`,
     );
   else console.log(`\nNo ratios to the floor, because there are no native programs: ${ceilingsMissing}`);
   if (rows.length > 0) console.log(`\n${kernelTable(rows)}`);
+  if (comparison) console.log(`\n${comparisonTables(comparison, rows)}`);
   if (facade.length > 0) console.log(`\n${facadeTable(facade)}`);
   if (json !== undefined) writeRecord(json, record);
   appendRecord(RESULTS, record);

@@ -13,6 +13,7 @@ import {
   totalBytes,
   workOf,
 } from './model.js';
+import type { PeerTime } from './peers/kernel-peers.js';
 import {
   benchConfig,
   type Call,
@@ -73,6 +74,8 @@ export interface KernelRow extends KernelTiming {
   bandwidthShare: number | null;
   floorNs: number | null;
   floorRatio: number | null;
+  /** Others' times for the same work, where they were measured. */
+  peers?: Record<string, PeerTime>;
 }
 
 /** Throws an Error, with nothing further timed, when a kernel is wrong. */
@@ -146,7 +149,8 @@ function visit(
   return { calls: makeCalls(shape, n, users, users, store), users };
 }
 
-function subjectOf(name: string, { kernel }: CheckedPool, op: Operation, calls: readonly Call[]): Subject {
+/** Visits the calls in turn, over and over. */
+export function subjectOf(name: string, { kernel }: CheckedPool, op: Operation, calls: readonly Call[]): Subject {
   const items = calls[0].users;
   let next = 0;
   const nextCall = (): Call => {

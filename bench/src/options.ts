@@ -14,6 +14,8 @@ export interface BenchOptions {
   isa?: string;
   /** `dim/rank`: only this shape. */
   shape?: string;
+  /** Also measure what the kernels are compared with. */
+  peers: boolean;
   /** File to write the results to. */
   json?: string;
   help: boolean;
@@ -29,6 +31,8 @@ npm run bench -- [suite …] [flags]
 
   --isa NAME       instruction set of the cpu backend, or all (default: the fastest)
   --shape D/R      only this shape: ${SHAPES.map(shapeName).join(', ')}
+  --peers          with kernels: also OpenBLAS, Eigen, naive C++ and PyTorch where they are found, the adapters that npm has
+                   (installed into bench/peers), two cores against one, and growth to 100,000 users
   --json FILE      also write the results to FILE
   --help           show this
 
@@ -38,7 +42,13 @@ Every run is added to bench/results/kernels.jsonl. docs/benchmarks.md explains t
 /** Throws UsageError. */
 export function parseOptions(args: readonly string[]): BenchOptions {
   const text = { type: 'string' } as const;
-  const options = { isa: text, shape: text, json: text, help: { type: 'boolean' } } as const;
+  const options = {
+    isa: text,
+    shape: text,
+    json: text,
+    peers: { type: 'boolean' },
+    help: { type: 'boolean' },
+  } as const;
   let parsed: ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>;
   try {
     parsed = parseArgs({ args: [...args], options, allowPositionals: true });
@@ -50,11 +60,14 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   if (values.shape !== undefined) requireOneOf('--shape', values.shape, SHAPES.map(shapeName));
   if (values.isa === '') throw new UsageError('--isa: got an empty name, expected an instruction set or all');
   if (values.json === '') throw new UsageError('--json: got an empty name, expected a path');
+  const suites = positionals.length > 0 ? SUITES.filter((suite) => positionals.includes(suite)) : SUITES;
+  if (values.peers && !suites.includes('kernels')) throw new UsageError('--peers: needs the suite kernels');
   return {
-    suites: positionals.length > 0 ? SUITES.filter((suite) => positionals.includes(suite)) : SUITES,
+    suites,
     short: positionals.length === 0,
     isa: values.isa,
     shape: values.shape,
+    peers: values.peers === true,
     json: values.json,
     help: values.help === true,
   };

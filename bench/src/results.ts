@@ -5,6 +5,7 @@ import type { FacadeRow } from './facade-suite.js';
 import type { KernelRow } from './kernel-suite.js';
 import type { Machine } from './machine.js';
 import type { Ceilings } from './model.js';
+import type { Comparison } from './peers/comparison.js';
 
 export interface RunRecord {
   /** ISO 8601, start of the run. */
@@ -18,6 +19,8 @@ export interface RunRecord {
   ceilingsMissing?: string;
   rows: KernelRow[];
   facade: FacadeRow[];
+  /** With --peers. */
+  comparison?: Comparison;
 }
 
 /** Appends the run as one line. Figures are rounded to what can be meant. */

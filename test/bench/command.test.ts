@@ -12,17 +12,19 @@ describe('the command line', () => {
       short: true,
       isa: undefined,
       shape: undefined,
+      peers: false,
       json: undefined,
       help: false,
     });
   });
 
   it('takes suites and flags', () => {
-    expect(parseOptions(['kernels', '--isa', 'all', '--shape', '128/8', '--json', 'out.json'])).toEqual({
+    expect(parseOptions(['kernels', '--isa', 'all', '--shape', '128/8', '--peers', '--json', 'out.json'])).toEqual({
       suites: ['kernels'],
       short: false,
       isa: 'all',
       shape: '128/8',
+      peers: true,
       json: 'out.json',
       help: false,
     });
@@ -34,6 +36,7 @@ describe('the command line', () => {
     [['kernel'], /suite: got "kernel", expected one of kernels, facade/],
     [['--shape', '64x4'], /--shape: got "64x4", expected one of 64\/4, /],
     [['--isa', ''], /--isa: got an empty name/],
+    [['facade', '--peers'], /--peers: needs the suite kernels/],
     [['--json='], /--json: got an empty name/],
   ])('refuses %j', (args, message) => {
     expect(() => parseOptions(args)).toThrow(UsageError);
@@ -56,6 +59,6 @@ describe('the command line', () => {
     const write = vi.spyOn(process.stdout, 'write').mockImplementation(() => true);
     expect(await runCommand(['--help'])).toBe(0);
     expect(write).toHaveBeenCalledWith(HELP);
-    for (const flag of ['--isa', '--shape', '--json', '--help']) expect(HELP).toContain(flag);
+    for (const flag of ['--isa', '--shape', '--peers', '--json', '--help']) expect(HELP).toContain(flag);
   });
 });

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { describeMachine } from '../../bench/src/machine.js';
 import { buildNativePrograms } from '../../bench/src/native-programs.js';
+import { timePeers } from '../../bench/src/peers/kernel-peers.js';
+import { buildPeers, openPeers } from '../../bench/src/peers/native-peers.js';
 import { nativeInfo } from '../../src/kernels/native.js';
 import { isRequired } from '../support/coverage-report.js';
 import { root } from '../support/imports.js';
@@ -32,5 +34,30 @@ describe('the native programs', () => {
     }
     const unknown = { isa: 'sse9', operation: 'apply', optimizer: 'sgd', dim: 8, rank: 1, users: 1, rows: 1 } as const;
     expect(() => programs.kernelTimeNs(unknown)).toThrow('usage');
+  });
+});
+
+describe('the native peers', () => {
+  it('are done without where the addon was not built', async () => {
+    expect(buildPeers('no-such-folder')).toEqual({ reason: 'the native addon was not built here' });
+    const { peers, missing } = await openPeers('no-such-folder', 'avx2');
+    expect(peers).toEqual([]);
+    expect(missing).toMatchObject({ naive: 'the native addon was not built here' });
+  });
+
+  it('compute what the kernels compute', { timeout: 180_000 }, async (test) => {
+    const isa = nativeInfo().isas[0] ?? null;
+    const { peers, missing, close } = await openPeers(root, isa);
+    try {
+      if ('naive' in missing) return test.skip(missing.naive);
+      const problems = { shapes: [{ dim: 40, rank: 3 }], rows: [1, 4], users: () => 2 };
+      const { timings, refused } = await timePeers(peers, problems);
+      expect(refused).toEqual({});
+      for (const timing of timings) {
+        for (const { label } of peers) expect(timing.peers[label].ratio).toBeGreaterThan(0);
+      }
+    } finally {
+      await close();
+    }
   });
 });

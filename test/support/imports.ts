@@ -11,11 +11,11 @@ export interface ImportedModule {
   typeOnly: boolean;
 }
 
-/** The source files below a folder of the repository, relative to that folder, with forward slashes. */
+/** The source files of ours below a folder of the repository, relative to that folder, with forward slashes. */
 export function sourceFiles(folder: string, pattern = /\.(ts|mjs)$/): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .map((name) => name.replaceAll('\\', '/'))
-    .filter((name) => pattern.test(name))
+    .filter((name) => pattern.test(name) && !name.includes('node_modules/'))
     .sort();
 }
 

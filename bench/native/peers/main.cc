@@ -8,6 +8,7 @@
 //                                                     target
 //                                                     -> y; or slabs, losses, gradient norms, and 1 for each clipped
 //   time PEER,… apply|update DIM RANK USERS ROWS      -> ns per user of each, measured in turn; `lorakeet:ISA` is ours
+//   memory lorakeet:ISA update DIM RANK USERS 1       -> bytes of a pool with so many users, divided by them
 //
 // bench/peers/torch_peer.py answers the same requests.
 
@@ -25,6 +26,8 @@
 using namespace lorakeet;
 
 namespace {
+
+const std::string kOwn = "lorakeet:";
 
 std::vector<const Peer*> all_peers() {
   return {
@@ -110,14 +113,17 @@ std::vector<float> check(const Request& r) {
   return states;
 }
 
+const lorakeet_kernels& own_kernels(const std::string& name) {
+  const lorakeet_kernels* kernels = kernels_named(name.c_str() + kOwn.size());
+  if (!kernels) throw std::runtime_error("no kernels " + name);
+  return *kernels;
+}
+
 std::function<void()> body_of(const std::string& name, const Request& r, const std::vector<float>& slab,
                               const std::vector<float>& x, const std::vector<float>& target, std::vector<float>& y) {
-  const std::string own = "lorakeet:";
-  if (name.rfind(own, 0) == 0) {
-    const lorakeet_kernels* kernels = kernels_named(name.c_str() + own.size());
-    if (!kernels) throw std::runtime_error("no kernels " + name);
-    const auto kernel = std::make_shared<OwnKernel>(*kernels, r.shape.dim, r.shape.rank, r.users, r.rows, false,
-                                                    slab.data(), x.data(), target.data(), y.data());
+  if (name.rfind(kOwn, 0) == 0) {
+    const auto kernel = std::make_shared<OwnKernel>(own_kernels(name), r.shape.dim, r.shape.rank, r.users, r.rows,
+                                                    false, slab.data(), x.data(), target.data(), y.data());
     if (r.update()) return [kernel] { kernel->update(); };
     return [kernel] { kernel->apply(); };
   }
@@ -163,6 +169,14 @@ std::vector<float> time_in_turn(const Request& r) {
   return ns;
 }
 
+std::vector<float> memory(const Request& r) {
+  Random random;
+  const std::vector<float> slab = random_slab(r.shape.dim, r.shape.rank, false, random);
+  const OwnKernel kernel(own_kernels(r.peers), r.shape.dim, r.shape.rank, r.users, r.rows, false, slab.data(), nullptr,
+                         nullptr, nullptr);
+  return {static_cast<float>(static_cast<double>(kernel.memory_bytes()) / r.users)};
+}
+
 void answer(const std::string& request) {
   std::istringstream line(request);
   std::string verb;
@@ -177,7 +191,7 @@ void answer(const std::string& request) {
     return;
   }
   const Request r = parse(line);
-  const std::vector<float> floats = verb == "check" ? check(r) : time_in_turn(r);
+  const std::vector<float> floats = verb == "check" ? check(r) : verb == "memory" ? memory(r) : time_in_turn(r);
   std::cout << floats.size() << '\n';
   std::cout.write(reinterpret_cast<const char*>(floats.data()),
                   static_cast<std::streamsize>(floats.size() * sizeof(float)));

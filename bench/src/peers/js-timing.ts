@@ -1,0 +1,114 @@
+/** What the public API of each package takes: ours for many users at once, the others for one adapter after another. */
+import { createAdapterPool, silentLogger } from 'lorakeet';
+import { createNativeBackend } from '#lorakeet/kernels/native.js';
+import { SeededRandom } from '#lorakeet/testing/random.js';
+import { CheckedPool } from '../check.js';
+import { type MeasureOptions, measure, type Subject } from '../measure.js';
+import type { Shape } from '../model.js';
+import { benchConfig, createFilledPool } from '../population.js';
+import { JS_PEERS, type JsPeer } from './js-adapters.js';
+import { checkJsPeer } from './js-check.js';
+
+/** ns per vector or per update of one user's 16 rows; null where the package has no such use. */
+export interface JsTimes {
+  version: string;
+  /** One vector, the same user again and again. */
+  one: number;
+  /** One vector of each of many users. */
+  many: number | null;
+  /** 16 rows of one user. */
+  update: number;
+}
+
+export interface JsTimingOptions {
+  users: number;
+  measure?: MeasureOptions;
+}
+
+export const OURS = 'lorakeet';
+const ROWS = 16;
+const DEFAULTS: JsTimingOptions = { users: 1000, measure: { totalMs: 120 } };
+
+/** `name`: ours, or a peer in JS_PEERS, installed in the folder `root`. Throws an Error when it is wrong. */
+export function timeJs(name: string, root: string, shape: Shape, options = DEFAULTS): Promise<JsTimes> {
+  return name === OURS ? timeOurs(shape, options) : timePeer(name, JS_PEERS[name](root), shape, options);
+}
+
+export async function timePeer(
+  name: string,
+  peer: JsPeer,
+  shape: Shape,
+  { users, measure: options }: JsTimingOptions = DEFAULTS,
+): Promise<JsTimes> {
+  checkJsPeer(name, peer, shape, ROWS);
+  const random = new SeededRandom(3);
+  const weights = [shape.rank * shape.dim, shape.dim * shape.rank].map((length) => random.normals(length, 0.05));
+  const make = () => {
+    const adapter = peer.create(shape);
+    adapter.setWeights(weights[0], weights[1]);
+    return adapter;
+  };
+  const adapter = make();
+  const inputs = Array.from({ length: ROWS }, () => adapter.input(random.normals(shape.dim)));
+  const targets = inputs.map(() => random.normals(shape.dim));
+  const subjects: Subject[] = [
+    { name: 'one', items: 1, run: () => void adapter.forward(inputs[0]) },
+    { name: 'update', items: 1, run: () => adapter.learn(inputs, targets, 1e-4) },
+  ];
+  if (peer.manyAdapters) {
+    const adapters = Array.from({ length: users }, make);
+    let next = 0;
+    const run = (): void => {
+      adapters[next].forward(inputs[next % ROWS]);
+      next = (next + 1) % users;
+    };
+    subjects.push({ name: 'many', items: 1, run });
+  }
+  const [one, update, many] = await measure(subjects, options);
+  return { version: peer.version, one: one.nsPerItem, update: update.nsPerItem, many: many?.nsPerItem ?? null };
+}
+
+/** All defaults, which is more work than the peers do: AdamW, EWC, clipping, users by name, checked arguments. */
+async function timeOurs({ dim, rank }: Shape, { users, measure: options }: JsTimingOptions): Promise<JsTimes> {
+  const pool = createAdapterPool({ rank, embeddingDim: dim, capacity: users, threads: 1, logger: silentLogger });
+  try {
+    if (pool.backend.name === 'cpu') checkKernel(pool.backend.device, { dim, rank });
+    const random = new SeededRandom(3);
+    const names = Array.from({ length: users }, (_, user) => `user-${user}`);
+    const userIds = names.flatMap((name) => new Array<string>(ROWS).fill(name));
+    const block = random.normals(2 ** 16 - 16);
+    const fill = (length: number, start: number) =>
+      new Float32Array(length).map((_, i) => block[(start + i) % block.length]);
+    const content = fill(userIds.length * dim, 0);
+    const feedback = { userIds, content, target: fill(content.length, 7) };
+    const learn = async (): Promise<void> => {
+      const { updates } = await pool.learn(feedback);
+      if (updates !== users) throw new Error(`pool.learn: got ${updates} updates, expected ${users}`);
+    };
+    await learn(); // creates the users
+    const x = content.subarray(0, dim);
+    const y = new Float32Array(users * dim);
+    const [first] = names;
+    const [one, many, update] = await measure(
+      [
+        { name: 'one', items: 1, run: () => void pool.personalize([first], x, y.subarray(0, dim)) },
+        { name: 'many', items: users, run: () => void pool.personalize(names, content.subarray(0, y.length), y) },
+        { name: 'update', items: users, asynchronous: true, run: learn },
+      ],
+      options,
+    );
+    const version = `${pool.backend.name} ${pool.backend.device}`;
+    return { version, one: one.nsPerItem, many: many.nsPerItem, update: update.nsPerItem };
+  } finally {
+    await pool.close();
+  }
+}
+
+function checkKernel(isa: string, shape: Shape): void {
+  const kernel = createFilledPool(createNativeBackend({ device: 'cpu', isa }), benchConfig(shape, 'adamw', 2));
+  try {
+    CheckedPool.check(`${OURS} ${isa}`, kernel, ROWS);
+  } finally {
+    kernel.close();
+  }
+}
