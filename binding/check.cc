@@ -11,11 +11,26 @@ namespace {
 std::string at(const char* name, size_t index) { return std::string(name) + "[" + std::to_string(index) + "]"; }
 
 // NaN and the infinities are the numbers whose exponent bits are all set.
-uint32_t is_non_finite(float value) {
+bool is_non_finite(float value) {
   constexpr uint32_t kExponent = 0x7f800000;
   uint32_t bits;
   memcpy(&bits, &value, sizeof(bits));
   return (bits & kExponent) == kExponent;
+}
+
+// Where the first number that is `bad` stands; `length` if there is none.
+template <typename Bad>
+size_t find_first(const float* values, size_t length, Bad bad) {
+  constexpr size_t kBlock = 256;
+  size_t i = 0;
+  // Whole blocks without a branch, which compilers turn into vector instructions, up to one with something in it.
+  for (; i + kBlock <= length; i += kBlock) {
+    uint32_t found = 0;
+    for (size_t j = i; j < i + kBlock; j++) found |= bad(values[j]);
+    if (found) break;
+  }
+  while (i < length && !bad(values[i])) i++;
+  return i;
 }
 
 // CSR offsets from 0, strictly rising.
@@ -113,16 +128,7 @@ Problem check_count(const char* name, size_t count) {
 }
 
 size_t find_non_finite(const Span<const float>& values) {
-  constexpr size_t kBlock = 256;
-  size_t i = 0;
-  // Whole blocks without a branch, which compilers turn into vector instructions, up to one with something in it.
-  for (; i + kBlock <= values.length; i += kBlock) {
-    uint32_t found = 0;
-    for (size_t j = i; j < i + kBlock; j++) found |= is_non_finite(values.data[j]);
-    if (found) break;
-  }
-  while (i < values.length && !is_non_finite(values.data[i])) i++;
-  return i;
+  return find_first(values.data, values.length, is_non_finite);
 }
 
 Problem check_finite(const char* name, const Span<const float>& values) {
@@ -164,12 +170,10 @@ Problem check_slabs(const Pool& pool, const Span<const float>& slabs, size_t slo
     for (int part = 0; part < 2; part++) {
       if (!present[part]) continue;
       const size_t first = slot * length + starts[part];
-      for (size_t i = first; i < first + section; i++) {
-        if (slabs.data[i] < 0) {
-          return {"ERR_OUT_OF_RANGE", at("slabs", i) + " (" + (part ? "moment2" : "fisher") + "): got " +
-                                          std::to_string(slabs.data[i]) + ", expected a number at least 0"};
-        }
-      }
+      const size_t i = find_first(slabs.data + first, section, [](float value) { return value < 0; });
+      if (i == section) continue;
+      return {"ERR_OUT_OF_RANGE", at("slabs", first + i) + " (" + (part ? "moment2" : "fisher") + "): got " +
+                                      std::to_string(slabs.data[first + i]) + ", expected a number at least 0"};
     }
   }
   return {};

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <vector>
@@ -90,29 +91,27 @@ void spread(uint32_t workers, uint32_t count, const Job& job) {
   });
 }
 
-// Between the tile-major slot and the row-major slab of src/kernels/layout.ts.
+// Between the tile-major slot and the row-major slab of src/kernels/layout.ts, tile by tile.
 template <bool ToSlot>
 void convert(const SlotShape& shape, float* slot, float* slab) {
-  const uint32_t rank = shape.rank;
+  const auto move = [](float& tiled, float& dense) { (ToSlot ? tiled : dense) = ToSlot ? dense : tiled; };
+  const size_t rank = shape.rank;
   for (uint32_t section = 0; section < shape.sections; section++) {
-    float* at = slot + shape.section * section;
-    for (uint32_t k = 0; k < rank; k++) {
-      for (uint32_t j = 0; j < shape.in_features; j++) {
-        float& tiled = at[(static_cast<size_t>(j / kTile) * rank + k) * kTile + j % kTile];
-        float& dense = slab[static_cast<size_t>(k) * shape.in_features + j];
-        (ToSlot ? tiled : dense) = ToSlot ? dense : tiled;
+    float* tile = slot + shape.section * section;
+    for (size_t first = 0; first < shape.in_features; first += kTile, tile += rank * kTile) {
+      const size_t width = std::min<size_t>(kTile, shape.in_features - first);
+      for (size_t k = 0; k < rank; k++) {
+        for (size_t j = 0; j < width; j++) move(tile[k * kTile + j], slab[k * shape.in_features + first + j]);
       }
     }
-    slab += static_cast<size_t>(rank) * shape.in_features;
-    at += shape.loraB;
-    for (uint32_t o = 0; o < shape.out_features; o++) {
-      for (uint32_t k = 0; k < rank; k++) {
-        float& tiled = at[(static_cast<size_t>(o / kTile) * rank + k) * kTile + o % kTile];
-        float& dense = slab[static_cast<size_t>(o) * rank + k];
-        (ToSlot ? tiled : dense) = ToSlot ? dense : tiled;
+    slab += rank * shape.in_features;
+    for (size_t first = 0; first < shape.out_features; first += kTile, tile += rank * kTile) {
+      const size_t width = std::min<size_t>(kTile, shape.out_features - first);
+      for (size_t j = 0; j < width; j++) {
+        for (size_t k = 0; k < rank; k++) move(tile[k * kTile + j], slab[(first + j) * rank + k]);
       }
     }
-    slab += static_cast<size_t>(rank) * shape.out_features;
+    slab += rank * shape.out_features;
   }
 }
 

@@ -2,7 +2,7 @@
 import { describe, rejectUnknownKeys, requireBoolean, requireInteger, requireNumber } from '../checks.js';
 import { LorakeetError, type LorakeetErrorCode } from '../errors.js';
 import { MAX_FEATURES, MAX_RANK } from '../kernels/contract.js';
-import { slabLayout } from '../kernels/layout.js';
+import { parametersIn } from '../kernels/layout.js';
 
 /** y = x + s·B·(A·x) with A [rank × inFeatures], B [outFeatures × rank] and s = scalingOf(shape). */
 export interface AdapterShape {
@@ -18,6 +18,7 @@ export interface AdapterShape {
   rsLora?: boolean;
 }
 
+const SIZES = ['rank', 'inFeatures', 'outFeatures'] as const;
 const SHAPE_KEYS = ['rank', 'inFeatures', 'outFeatures', 'alpha', 'rsLora'];
 
 /**
@@ -54,7 +55,7 @@ export function scalingOf(shape: AdapterShape): number {
 
 /** rank · (inFeatures + outFeatures): the numbers in each section of the adapter's state. */
 export function parameterCountOf(shape: AdapterShape): number {
-  return slabLayout({ ...shape, ewc: false, moments: false }).parameterCount;
+  return parametersIn(shape);
 }
 
 /**
@@ -62,12 +63,10 @@ export function parameterCountOf(shape: AdapterShape): number {
  * mean the same function.
  */
 export function requireSameShape(name: string, shape: AdapterShape, expected: AdapterShape): void {
-  const differing = (['rank', 'inFeatures', 'outFeatures'] as const).find((key) => shape[key] !== expected[key]);
-  if (differing) {
-    throw new LorakeetError(
-      'ERR_ADAPTER_MISMATCH',
-      `${name}.${differing}: got ${shape[differing]}, expected ${expected[differing]}`,
-    );
+  for (const key of SIZES) {
+    if (shape[key] !== expected[key]) {
+      throw new LorakeetError('ERR_ADAPTER_MISMATCH', `${name}.${key}: got ${shape[key]}, expected ${expected[key]}`);
+    }
   }
   if (scalingOf(shape) !== scalingOf(expected)) {
     throw new LorakeetError(

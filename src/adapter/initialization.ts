@@ -11,6 +11,6 @@ export function initializeWeights(shape: AdapterShape, random: Random): Float32A
   const { parameterCount, loraALength } = slabLayout({ ...shape, ewc: false, moments: false });
   const weights = new Float32Array(parameterCount);
   const bound = Math.sqrt(6 / (shape.inFeatures + shape.rank));
-  for (let i = 0; i < loraALength; i++) weights[i] = random.uniform(-bound, bound);
+  random.fillUniform(weights.subarray(0, loraALength), -bound, bound);
   return weights;
 }

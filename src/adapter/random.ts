@@ -1,5 +1,5 @@
 /** Reproducible random numbers: the same on every platform, and for a user whatever the order of creation. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { fail, requireInteger } from '../checks.js';
 
 /** Four 32-bit words, not all zero. */
@@ -41,6 +41,23 @@ export class Random {
   uniform(min: number, max: number): number {
     return min + (max - min) * (this.nextUint32() / 2 ** 32);
   }
+
+  /** uniform(min, max) for one element after the other; several times faster, as the state stays in registers. */
+  fillUniform(values: Float32Array, min: number, max: number): void {
+    let [a, b, c, d] = [this.#a, this.#b, this.#c, this.#d];
+    for (let i = 0; i < values.length; i++) {
+      const word = Math.imul(rotateLeft(Math.imul(b, 5), 7), 9) >>> 0;
+      values[i] = min + (max - min) * (word / 2 ** 32);
+      const shifted = b << 9;
+      c ^= a;
+      d ^= b;
+      b ^= c;
+      a ^= d;
+      c ^= shifted;
+      d = rotateLeft(d, 11);
+    }
+    [this.#a, this.#b, this.#c, this.#d] = [a, b, c, d];
+  }
 }
 
 /**
@@ -51,9 +68,10 @@ export class Random {
 export function hashSeed(seed: number, text: string): RandomState {
   requireInteger('seed', seed, 0, 2 ** 32 - 1);
   if (typeof text !== 'string') fail('ERR_INVALID_ARGUMENT', 'text', text, 'a string');
-  const prefix = Buffer.alloc(4);
-  prefix.writeUInt32LE(seed);
-  const digest = createHash('sha256').update(prefix).update(text, 'utf8').digest();
+  const bytes = Buffer.allocUnsafe(4 + Buffer.byteLength(text, 'utf8'));
+  bytes.writeUInt32LE(seed);
+  bytes.write(text, 4, 'utf8');
+  const digest = hash('sha256', bytes, 'buffer');
   return [digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8), digest.readUInt32LE(12)];
 }
 

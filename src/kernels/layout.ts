@@ -27,11 +27,16 @@ export interface SlabLayout {
   readonly sections: readonly SlabSection[];
 }
 
+/** Numbers in one section of such a slab. */
+export function parametersIn({ rank, inFeatures, outFeatures }: Omit<SlabShape, 'ewc' | 'moments'>): number {
+  return rank * (inFeatures + outFeatures);
+}
+
 export function slabLayout(shape: SlabShape): SlabLayout {
   const sections: SlabSection[] = ['weights'];
   if (shape.ewc) sections.push('fisher', 'anchor');
   if (shape.moments) sections.push('moment1', 'moment2');
-  const parameterCount = shape.rank * (shape.inFeatures + shape.outFeatures);
+  const parameterCount = parametersIn(shape);
   return {
     parameterCount,
     loraALength: shape.rank * shape.inFeatures,

@@ -17,6 +17,9 @@ import { newUserMeta, nextAverageLoss, readUserMeta, toJson } from './user-meta.
 /** Long updates in flight at a time; each has a slot of its own while it runs. */
 const SCRATCH_SLOTS = 65_536;
 
+/** The slot, and the step count, of an adapter that is only applied. */
+const ONE_ZERO = new Uint32Array(1);
+
 /** Decay of the moving average of forward times. */
 const TIMING_DECAY = 0.9;
 
@@ -187,8 +190,8 @@ export class LoRAPersonalizationEngine {
     const rows = x.length / this.#config.embeddingDim;
     writeWeights(adapter, this.#shape, this.#forwardWeights);
     const started = performance.now();
-    this.#forward.write(Uint32Array.of(0), this.#forwardWeights, Uint32Array.of(0));
-    const y = this.#applyNow(this.#forward, { slots: new Uint32Array(rows), x });
+    this.#forward.write(ONE_ZERO, this.#forwardWeights, ONE_ZERO);
+    const y = this.#applyNow(this.#forward, { slots: rows === 1 ? ONE_ZERO : new Uint32Array(rows), x });
     if (rows > 0) this.#recordForwardTime((performance.now() - started) / rows);
     return y;
   }

@@ -8,6 +8,7 @@ import { LorakeetError } from '../errors.js';
 import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
 import { initialState } from './adapter-record.js';
 import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
+import { RowMemory } from './row-memory.js';
 import { updateNow } from './training-step.js';
 import { newUserMeta, readUserMeta, toJson, type UserMeta } from './user-meta.js';
 import { UserRecords } from './user-records.js';
@@ -28,6 +29,8 @@ export class PooledAdapters {
   readonly #users: UserTable;
   readonly #records = new UserRecords();
   readonly #carried = new Map<number, Carried>();
+  /** For adapters on their way to the kernel. */
+  readonly #slabs = new RowMemory();
   #running: RunningStep | undefined;
   #revision = 0;
 
@@ -82,10 +85,25 @@ export class PooledAdapters {
 
   /** Adds or replaces the adapters of distinct users, all or none; the caller has seen to room. */
   put(states: readonly AdapterState[]): void {
-    const { layout } = this.#kernel;
     const metas = states.map((state) => readUserMeta(state.meta));
     for (const state of states) requireSameShape('adapter', state.shape, this.#shape);
-    const slabs = allocateFloats(states.length * layout.slabLength);
+    this.#place(metas, states);
+  }
+
+  /** Adds fresh adapters for users that are not here. */
+  create(userIds: readonly string[]): void {
+    const { learningRate, seed } = this.#config;
+    const now = Date.now();
+    const metas = userIds.map((userId) => newUserMeta(userId, learningRate, now));
+    // zero sections are filled in by writeToSlab
+    const bare = { ewc: false, moments: false };
+    const states = metas.map((meta) => initialState(this.#shape, meta, seed, bare));
+    this.#place(metas, states);
+  }
+
+  #place(metas: readonly UserMeta[], states: readonly AdapterState[]): void {
+    const { layout } = this.#kernel;
+    const slabs = this.#slabs.take(states.length * layout.slabLength);
     const steps = Uint32Array.from(states, (state, i) => writeToSlab(state, layout, slabs, i));
     const slots = Uint32Array.from(metas, ({ userId }) => this.#users.slotFor(userId));
     try {
@@ -93,6 +111,8 @@ export class PooledAdapters {
     } catch (error) {
       for (const slot of slots) this.#users.giveBack(slot);
       throw error;
+    } finally {
+      this.#slabs.give(slabs);
     }
     this.#revision += 1;
     metas.forEach((meta, i) => {
@@ -100,15 +120,6 @@ export class PooledAdapters {
       this.#records.set(slots[i], meta, steps[i], this.#revision);
       this.#carry(slots[i], states[i]);
     });
-  }
-
-  /** Adds fresh adapters for users that are not here. */
-  create(userIds: readonly string[]): void {
-    const { learningRate, seed } = this.#config;
-    const now = Date.now();
-    // zero sections are filled in by put
-    const bare = { ewc: false, moments: false };
-    this.put(userIds.map((userId) => initialState(this.#shape, newUserMeta(userId, learningRate, now), seed, bare)));
   }
 
   get(userId: string): AdapterState | undefined {
@@ -221,13 +232,5 @@ export class PooledAdapters {
     } else {
       this.#carried.delete(slot);
     }
-  }
-}
-
-function allocateFloats(length: number): Float32Array {
-  try {
-    return new Float32Array(length);
-  } catch (cause) {
-    throw new LorakeetError('ERR_OUT_OF_MEMORY', `no memory for ${length} numbers; nothing was changed`, { cause });
   }
 }

@@ -28,6 +28,14 @@ describe('Random', () => {
     expect(random.nextUint32()).toBe(1032902940);
   });
 
+  it('fills an array with the numbers that come one by one, and goes on from there', () => {
+    const [filling, calling] = [new Random([1, 2, 3, 4]), new Random([1, 2, 3, 4])];
+    const values = new Float32Array(1000);
+    filling.fillUniform(values, -0.3, 0.7);
+    expect(values).toEqual(Float32Array.from(values, () => calling.uniform(-0.3, 0.7)));
+    expect(filling.nextUint32()).toBe(calling.nextUint32());
+  });
+
   it('is uniform in [min, max)', () => {
     const random = new Random(hashSeed(3, 'uniform'));
     const counts = new Array(16).fill(0);
