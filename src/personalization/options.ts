@@ -1,5 +1,4 @@
 /** Options of the engine and the pool: defaults, and checks that name the option. */
-import { availableParallelism } from 'node:os';
 import { type AdapterShape, requireAdapterShape } from '../adapter/config.js';
 import { fail, rejectUnknownKeys, requireBoolean, requireInteger, requireNumber, requireOneOf } from '../checks.js';
 import {
@@ -12,6 +11,7 @@ import {
   type OptimizerConfig,
   type PoolConfig,
 } from '../kernels/contract.js';
+import { grantedCores } from '../kernels/threads.js';
 import { consoleLogger, type Logger } from '../logger.js';
 import type { AdapterPoolOptions, LearningRateSchedule, LoRAConfig, OptimizerOption } from './types.js';
 
@@ -80,7 +80,7 @@ export function resolvePoolOptions(options: AdapterPoolOptions = {}): ResolvedPo
 function resolveKnown(given: LoRAConfig): ResolvedConfig {
   const embeddingDim = requireInteger('embeddingDim', orDefault(given.embeddingDim, 64), 1, MAX_FEATURES);
   const optimizer = resolveOptimizer(orDefault(given.optimizer, 'adamw'));
-  const threads = orDefault(given.threads, Math.min(availableParallelism(), MAX_THREADS));
+  const threads = orDefault(given.threads, Math.min(grantedCores(), MAX_THREADS));
   return {
     rank: requireInteger('rank', orDefault(given.rank, 4), 1, Math.min(MAX_RANK, embeddingDim)),
     embeddingDim,

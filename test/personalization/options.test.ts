@@ -1,6 +1,6 @@
-import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { createAdapterPool, createLoRAPersonalizationEngine, type LoRAConfig } from '../../src/index.js';
+import { grantedCores } from '../../src/kernels/threads.js';
 import { learningRateAt, resolveConfig } from '../../src/personalization/options.js';
 import { coded, quiet } from './samples.js';
 
@@ -15,7 +15,7 @@ it('has the documented defaults', () => {
     gradientClipThreshold: 1,
     seed: 0,
     backend: 'auto',
-    threads: Math.min(availableParallelism(), 256),
+    threads: Math.min(grantedCores(), 256),
     optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
     learningRateSchedule: { initial: 10, final: 1, halvedAfter: 100 },
   });
