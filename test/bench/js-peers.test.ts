@@ -68,15 +68,15 @@ describe('an npm package', () => {
   it('is timed for one adapter and, where that makes sense, for many', async () => {
     const options = { users: 3, measure: { sampleMs: 0.1, totalMs: 1 } };
     const many = await timePeer('fake', fakePeer(true), SHAPE, options);
-    for (const ns of [many.one, many.many, many.update]) expect(ns).toBeGreaterThan(0);
+    for (const ns of [many.one, many.many, many.update, many.sgd]) expect(ns).toBeGreaterThan(0);
     expect(await timePeer('fake', fakePeer(false), SHAPE, options)).toMatchObject({ version: '1', many: null });
     const ours = await timeJs(OURS, folder, SHAPE, options);
-    for (const ns of [ours.one, ours.many, ours.update]) expect(ns).toBeGreaterThan(0);
+    for (const ns of [ours.one, ours.many, ours.update, ours.sgd]) expect(ns).toBeGreaterThan(0);
   });
 });
 
 describe('the public API', () => {
-  const times: JsTimes = { version: '1', one: 100, many: 10, update: 1000 };
+  const times: JsTimes = { version: '1', one: 100, many: 10, update: 1000, sgd: 500 };
 
   it('is set against every package that is right', () => {
     const [wrong, lonely, right] = Object.keys(JS_PEERS);
@@ -84,14 +84,14 @@ describe('the public API', () => {
     const timeOne = (name: string): JsTimes => {
       asked.push(name);
       if (name === wrong) throw new Error('it is wrong');
-      if (name === lonely) return { version: '2', one: 300, many: null, update: 500 };
-      return name === right ? { version: '3', one: 50, many: 40, update: 7000 } : times;
+      if (name === lonely) return { version: '2', one: 300, many: null, update: 500, sgd: 500 };
+      return name === right ? { version: '3', one: 50, many: 40, update: 7000, sgd: 7000 } : times;
     };
     const { rows, versions, refused } = timePublicApi([SHAPE, { dim: 32, rank: 4 }], timeOne);
     expect(refused).toEqual({ [wrong]: 'it is wrong' });
     expect(versions).toEqual({ [OURS]: '1', [lonely]: '2', [right]: '3' });
     expect(asked).toEqual([OURS, wrong, lonely, right, OURS, lonely, right]); // who is wrong is not asked again
-    expect(rows.slice(0, 3)).toEqual([
+    expect(rows.slice(0, 4)).toEqual([
       {
         what: 'apply, one vector',
         ...SHAPE,
@@ -100,10 +100,16 @@ describe('the public API', () => {
       },
       { what: 'apply, 1000 users', ...SHAPE, ours: 10, peers: { [right]: { ns: 40, ratio: 4 } } },
       {
-        what: 'update, 16 rows',
+        what: 'update, 1000 users × 16 rows',
         ...SHAPE,
         ours: 1000,
         peers: { [lonely]: { ns: 500, ratio: 0.5 }, [right]: { ns: 7000, ratio: 7 } },
+      },
+      {
+        what: 'the same, ours with SGD',
+        ...SHAPE,
+        ours: 500,
+        peers: { [lonely]: { ns: 500, ratio: 1 }, [right]: { ns: 7000, ratio: 14 } },
       },
     ]);
   });

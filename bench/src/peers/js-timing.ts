@@ -1,12 +1,12 @@
 /** What the public API of each package takes: ours for many users at once, the others for one adapter after another. */
-import { createAdapterPool, silentLogger } from 'lorakeet';
+import { type AdapterPoolOptions, createAdapterPool, silentLogger } from 'lorakeet';
 import { createNativeBackend } from '#lorakeet/kernels/native.js';
 import { SeededRandom } from '#lorakeet/testing/random.js';
 import { CheckedPool } from '../check.js';
-import { type MeasureOptions, measure, type Subject } from '../measure.js';
+import { type MeasureOptions, measure } from '../measure.js';
 import type { Shape } from '../model.js';
 import { benchConfig, createFilledPool } from '../population.js';
-import { JS_PEERS, type JsPeer } from './js-adapters.js';
+import { JS_PEERS, type JsAdapter, type JsPeer } from './js-adapters.js';
 import { checkJsPeer } from './js-check.js';
 
 /** ns per vector or per update of one user's 16 rows; null where the package has no such use. */
@@ -16,8 +16,10 @@ export interface JsTimes {
   one: number;
   /** One vector of each of many users. */
   many: number | null;
-  /** 16 rows of one user. */
+  /** One update of each of many users, if `many` is there, with 16 rows. */
   update: number;
+  /** The same with SGD, which is what the others do in any case; `update` is with all defaults. */
+  sgd: number;
 }
 
 export interface JsTimingOptions {
@@ -51,26 +53,41 @@ export async function timePeer(
   const adapter = make();
   const inputs = Array.from({ length: ROWS }, () => adapter.input(random.normals(shape.dim)));
   const targets = inputs.map(() => random.normals(shape.dim));
-  const subjects: Subject[] = [
-    { name: 'one', items: 1, run: () => void adapter.forward(inputs[0]) },
-    { name: 'update', items: 1, run: () => adapter.learn(inputs, targets, 1e-4) },
-  ];
-  if (peer.manyAdapters) {
-    const adapters = Array.from({ length: users }, make);
+  const adapters = peer.manyAdapters ? Array.from({ length: users }, make) : [adapter];
+  const inTurn = (visit: (adapter: JsAdapter) => void) => {
     let next = 0;
-    const run = (): void => {
-      adapters[next].forward(inputs[next % ROWS]);
-      next = (next + 1) % users;
+    return (): void => {
+      visit(adapters[next]);
+      next = (next + 1) % adapters.length;
     };
-    subjects.push({ name: 'many', items: 1, run });
-  }
-  const [one, update, many] = await measure(subjects, options);
-  return { version: peer.version, one: one.nsPerItem, update: update.nsPerItem, many: many?.nsPerItem ?? null };
+  };
+  const [one, many, update] = await measure(
+    [
+      { name: 'one', items: 1, run: () => void adapter.forward(inputs[0]) },
+      { name: 'many', items: 1, run: inTurn((each) => each.forward(inputs[0])) },
+      { name: 'update', items: 1, run: inTurn((each) => each.learn(inputs, targets, 1e-4)) },
+    ],
+    options,
+  );
+  const { nsPerItem: ns } = update;
+  const { version, manyAdapters } = peer;
+  return { version, one: one.nsPerItem, many: manyAdapters ? many.nsPerItem : null, update: ns, sgd: ns };
 }
 
-/** All defaults, which is more work than the peers do: AdamW, EWC, clipping, users by name, checked arguments. */
-async function timeOurs({ dim, rank }: Shape, { users, measure: options }: JsTimingOptions): Promise<JsTimes> {
-  const pool = createAdapterPool({ rank, embeddingDim: dim, capacity: users, threads: 1, logger: silentLogger });
+async function timeOurs(shape: Shape, options: JsTimingOptions): Promise<JsTimes> {
+  const times = await timeOurPool(shape, options);
+  const { update: sgd } = await timeOurPool(shape, options, { optimizer: { kind: 'sgd' } });
+  return { ...times, sgd };
+}
+
+/** All defaults but `changes`, which is more work than the peers do: EWC, clipping, users by name, checked arguments. */
+async function timeOurPool(
+  { dim, rank }: Shape,
+  { users, measure: options }: JsTimingOptions,
+  changes: AdapterPoolOptions = {},
+): Promise<Omit<JsTimes, 'sgd'>> {
+  const size = { rank, embeddingDim: dim, capacity: users };
+  const pool = createAdapterPool({ ...size, threads: 1, logger: silentLogger, ...changes });
   try {
     if (pool.backend.name === 'cpu') checkKernel(pool.backend.device, { dim, rank });
     const random = new SeededRandom(3);
@@ -88,11 +105,13 @@ async function timeOurs({ dim, rank }: Shape, { users, measure: options }: JsTim
     await learn(); // creates the users
     const x = content.subarray(0, dim);
     const y = new Float32Array(users * dim);
-    const [first] = names;
+    const firstY = y.subarray(0, dim);
+    const everyX = content.subarray(0, y.length);
+    const first = names.slice(0, 1);
     const [one, many, update] = await measure(
       [
-        { name: 'one', items: 1, run: () => void pool.personalize([first], x, y.subarray(0, dim)) },
-        { name: 'many', items: users, run: () => void pool.personalize(names, content.subarray(0, y.length), y) },
+        { name: 'one', items: 1, run: () => void pool.personalize(first, x, firstY) },
+        { name: 'many', items: users, run: () => void pool.personalize(names, everyX, y) },
         { name: 'update', items: users, asynchronous: true, run: learn },
       ],
       options,

@@ -7,7 +7,12 @@ import { JS_PEERS } from './js-adapters.js';
 import { type JsTimes, OURS } from './js-timing.js';
 import type { PeerTime } from './kernel-peers.js';
 
-export const USES = { one: 'apply, one vector', many: 'apply, 1000 users', update: 'update, 16 rows' } as const;
+export const USES = {
+  one: 'apply, one vector',
+  many: 'apply, 1000 users',
+  update: 'update, 1000 users × 16 rows',
+  sgd: 'the same, ours with SGD',
+} as const;
 
 export interface PublicApiRow extends Shape {
   /** One of USES. */

@@ -70,8 +70,8 @@ export function ratioTable(header: readonly string[], ours: string, rows: readon
 
 function twoCoresTable(rows: readonly TwoCoresRow[]): string {
   return formatTable(
-    ['<op', '<dim/rank', 'n', 'users', 'one, ns/user', 'two, ns/user', 'ratio', 'of medians'],
-    rows.map(({ op, dim, rank, n, users, one, two, ratio, medianRatio }) => [
+    ['<op', '<dim/rank', 'n', 'users', 'one, ns/user', 'two, ns/user', 'ratio', 'of medians', 'load'],
+    rows.map(({ op, dim, rank, n, users, one, two, ratio, medianRatio, loadAverage }) => [
       op,
       `${dim}/${rank}`,
       String(n),
@@ -80,6 +80,7 @@ function twoCoresTable(rows: readonly TwoCoresRow[]): string {
       figure(two),
       factor(ratio),
       factor(medianRatio),
+      loadAverage.toFixed(1),
     ]),
   );
 }

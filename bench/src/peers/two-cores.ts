@@ -1,4 +1,5 @@
 /** Two threads against one. CPU time cannot show what a second core gains, so this is the only table of wall time. */
+import { loadavg } from 'node:os';
 import type { KernelBackend } from '#lorakeet/kernels/contract.js';
 import { newReport } from '#lorakeet/testing/harness.js';
 import { CheckedPool } from '../check.js';
@@ -18,6 +19,8 @@ export interface TwoCoresRow extends Shape {
   ratio: number;
   /** The same of the medians. */
   medianRatio: number;
+  /** Of the machine, in the minute before: with two busy neighbours there is no second core to gain. */
+  loadAverage: number;
 }
 
 export interface TwoCoresSettings {
@@ -56,7 +59,16 @@ export function timeTwoCores(backend: KernelBackend, settings: TwoCoresSettings)
           (1e6 * times[Math.floor(at * times.length)]) / users;
         const fastest = { one: ns(one, 0), two: ns(two, 0) };
         const medianRatio = ns(one, 0.5) / ns(two, 0.5);
-        rows.push({ op, ...shape, n: ROWS, users, ...fastest, ratio: fastest.one / fastest.two, medianRatio });
+        rows.push({
+          op,
+          ...shape,
+          n: ROWS,
+          users,
+          ...fastest,
+          ratio: fastest.one / fastest.two,
+          medianRatio,
+          loadAverage: loadavg()[0],
+        });
       }
     } finally {
       for (const pool of pools) pool.close();
