@@ -72,13 +72,13 @@ Problem read_typed(napi_env env, napi_value value, const char* name, const char*
 }
 
 template <typename T>
-Problem read_kind(napi_env env, napi_value value, const char* name, napi_typedarray_type wanted, Span<T>* out) {
-  const std::string expected = std::string("a ") + kind_name(wanted);
+Problem read_kind(napi_env env, napi_value value, const char* name, napi_typedarray_type wanted, const char* expected,
+                  Span<T>* out) {
   napi_typedarray_type kind;
   void* data = nullptr;
   size_t length = 0;
-  if (Problem problem = read_typed(env, value, name, expected.c_str(), &kind, &data, &length)) return problem;
-  if (kind != wanted) return wrong_kind(env, value, name, expected.c_str());
+  if (Problem problem = read_typed(env, value, name, expected, &kind, &data, &length)) return problem;
+  if (kind != wanted) return wrong_kind(env, value, name, expected);
   *out = {static_cast<T*>(data), length, true};
   return {};
 }
@@ -86,19 +86,19 @@ Problem read_kind(napi_env env, napi_value value, const char* name, napi_typedar
 }  // namespace
 
 Problem read_floats(napi_env env, napi_value value, const char* name, Span<float>* out) {
-  return read_kind(env, value, name, napi_float32_array, out);
+  return read_kind(env, value, name, napi_float32_array, "a Float32Array", out);
 }
 
 Problem read_uint32s(napi_env env, napi_value value, const char* name, Span<const uint32_t>* out) {
-  return read_kind(env, value, name, napi_uint32_array, out);
+  return read_kind(env, value, name, napi_uint32_array, "a Uint32Array", out);
 }
 
 Problem read_mutable_uint32s(napi_env env, napi_value value, const char* name, Span<uint32_t>* out) {
-  return read_kind(env, value, name, napi_uint32_array, out);
+  return read_kind(env, value, name, napi_uint32_array, "a Uint32Array", out);
 }
 
 Problem read_bytes(napi_env env, napi_value value, const char* name, Span<uint8_t>* out) {
-  return read_kind(env, value, name, napi_uint8_array, out);
+  return read_kind(env, value, name, napi_uint8_array, "a Uint8Array", out);
 }
 
 Problem read_rows(napi_env env, napi_value value, const char* name, RowsArgument* out) {

@@ -212,7 +212,22 @@ class NativePool implements KernelPool {
   update(batch: UpdateBatch, report: UpdateReport): void {
     try {
       checkObject('report', report);
-      this.#addon.update(this.#handle, ...updateArguments(batch), report.loss, report.gradNorm, report.flags);
+      checkObject('batch', batch);
+      // written out: a spread of so many arguments costs as much as a small kernel
+      this.#addon.update(
+        this.#handle,
+        batch.slots,
+        batch.rowOffsets,
+        batch.x,
+        batch.target,
+        batch.rowWeight,
+        batch.learningRate,
+        batch.maxGradNorm,
+        batch.ewcLambda,
+        report.loss,
+        report.gradNorm,
+        report.flags,
+      );
     } catch (error) {
       throw toLorakeetError(error);
     }
