@@ -1,7 +1,14 @@
 /** What it costs to get from TypeScript to a kernel and back, and what the public pool adds. */
-import { type AdapterPool, createAdapterPool, silentLogger } from 'lorakeet';
+import {
+  type AdapterPool,
+  createAdapterPool,
+  createLoRAPersonalizationEngine,
+  silentLogger,
+  type UserLoRAAdapter,
+} from 'lorakeet';
 import type { KernelBackend } from '#lorakeet/kernels/contract.js';
 import { newReport } from '#lorakeet/testing/harness.js';
+import { SeededRandom } from '#lorakeet/testing/random.js';
 import { CheckedPool } from './check.js';
 import type { Caches } from './machine.js';
 import { type Measurement, type MeasureOptions, measure, type Subject } from './measure.js';
@@ -39,6 +46,8 @@ export interface FacadeRow {
 
 /** Users of a batch for the public pool. */
 const USERS = 1000;
+/** Rows of the item table. */
+const ITEMS = 1000;
 /** Rows per user of an update. */
 const ROWS = 8;
 /** Longer than for kernels: more happens in a call, garbage collection included. */
@@ -118,12 +127,21 @@ async function timeAdapterPool(
 ): Promise<FacadeRow[]> {
   const pool = await openAdapterPool(shape, backend);
   if (!pool) return [];
+  const { rank, embeddingDim, backend: name } = pool.getConfig();
+  const engine = createLoRAPersonalizationEngine({
+    rank,
+    embeddingDim,
+    backend: name,
+    threads: 1,
+    logger: silentLogger,
+  });
   try {
     const names = Array.from({ length: USERS }, (_, user) => `user-${user}`);
     const userIds = names.flatMap((name) => new Array<string>(ROWS).fill(name));
     store.rewind();
     const { x: content, target } = store.take(userIds.length * shape.dim);
     const columns = { userIds, content, target };
+    const numbers = Uint32Array.from(userIds, (_, row) => row % ITEMS);
     const objects = userIds.map((userId, row) => ({
       userId,
       contentEmbedding: content.subarray(row * shape.dim, (row + 1) * shape.dim),
@@ -132,6 +150,8 @@ async function timeAdapterPool(
     const ones = content.subarray(0, USERS * shape.dim);
     const y = new Float32Array(ones.length);
     await pool.learn(columns); // creates the users
+    const x = content.slice(0, shape.dim);
+    const adapter = pool.getAdapter(names[0]) as UserLoRAAdapter;
     const learned = { operation: 'update', users: USERS, rows: ROWS } as const;
     const learn = async (feedback: Parameters<AdapterPool['learn']>[0]): Promise<void> => {
       const { updates } = await pool.learn(feedback);
@@ -148,12 +168,26 @@ async function timeAdapterPool(
         kernel: learned,
       },
       {
+        name: `pool.learn, item numbers, ${size}`,
+        per: 'user',
+        items: USERS,
+        asynchronous: true,
+        run: () => learn({ userIds, content: numbers, target: numbers }),
+      },
+      {
         name: `pool.learn, objects, ${size}`,
         per: 'user',
         items: USERS,
         asynchronous: true,
         run: () => learn(objects),
         kernel: learned,
+      },
+      {
+        name: 'engine.computeLoRAForward',
+        per: 'call',
+        items: 1,
+        run: () => void engine.computeLoRAForward(x, adapter),
+        kernel: { operation: 'apply', users: 1, rows: 1 },
       },
       {
         name: `pool.personalize, batch of ${USERS}`,
@@ -165,13 +199,15 @@ async function timeAdapterPool(
     ]);
   } finally {
     await pool.close();
+    await engine.close();
   }
 }
 
 /** The public pool takes a backend by name; null if that is another instruction set than the one to be measured. */
 async function openAdapterPool({ dim, rank }: Shape, backend: KernelBackend): Promise<AdapterPool | null> {
-  const options = { rank, embeddingDim: dim, capacity: USERS, threads: 1, logger: silentLogger, backend: backend.name };
-  const pool = createAdapterPool(options);
+  const items = new SeededRandom(4).normals(ITEMS * dim);
+  const options = { rank, embeddingDim: dim, threads: 1, logger: silentLogger, backend: backend.name };
+  const pool = createAdapterPool({ ...options, capacity: USERS, items });
   if (pool.backend.device === backend.device) return pool;
   await pool.close();
   return null;

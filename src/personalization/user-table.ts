@@ -13,6 +13,8 @@ export const UNKNOWN_USER_SLOT = 0;
 
 const SLOTS_PER_USER = 2;
 
+const NONE: Uint32Array = new Uint32Array(0);
+
 /** Slots that a kernel pool needs so that a table of `capacity` users never runs out of them. */
 export function slotsFor(capacity: number): number {
   return 1 + SLOTS_PER_USER * capacity;
@@ -24,7 +26,7 @@ export class UserTable {
   readonly #userIds: (string | undefined)[] = [];
   /** By slot, as far as slots were in use. */
   readonly #isPinned: boolean[] = [];
-  #pinned: Uint32Array = new Uint32Array(0);
+  #pinned = NONE;
   readonly #slots: SlotList;
 
   constructor(readonly capacity: number) {
@@ -89,7 +91,7 @@ export class UserTable {
       this.#isPinned[slot] = false;
       if (this.#userIds[slot] === undefined) left.push(slot);
     }
-    this.#pinned = new Uint32Array(0);
+    this.#pinned = NONE;
     for (const slot of left) this.#slots.release(slot);
     return left;
   }
