@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { KernelBackend } from '#lorakeet/kernels/contract.js';
 import { jsBackend } from '#lorakeet/kernels/js.js';
 import { createNativeBackend } from '#lorakeet/kernels/native.js';
+import { writeDocuments } from './documents.js';
 import { runFacadeSuite } from './facade-suite.js';
 import { runKernelSuite, toRow } from './kernel-suite.js';
 import { describeMachine, type Machine, readCommit } from './machine.js';
@@ -114,7 +115,7 @@ function withoutPath(args: readonly string[]): string[] {
   return args.filter((arg, i) => !arg.startsWith('--json') && args[i - 1] !== '--json');
 }
 
-function report(record: RunRecord, { json }: BenchOptions): void {
+function report(record: RunRecord, { json, docs }: BenchOptions): void {
   const { ceilings, ceilingsMissing, rows, facade, comparison, machine } = record;
   if (ceilings)
     console.log(
@@ -126,5 +127,6 @@ function report(record: RunRecord, { json }: BenchOptions): void {
   if (facade.length > 0) console.log(`\n${facadeTable(facade)}`);
   if (json !== undefined) writeRecord(json, record);
   appendRecord(RESULTS, record);
+  if (docs) writeDocuments(ROOT, record);
   console.log(`\nadded to ${relative(ROOT, RESULTS)}`);
 }

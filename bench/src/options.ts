@@ -16,6 +16,8 @@ export interface BenchOptions {
   shape?: string;
   /** Also measure what the kernels are compared with. */
   peers: boolean;
+  /** Write the figures into README.md and docs/benchmarks.md. */
+  docs: boolean;
   /** File to write the results to. */
   json?: string;
   help: boolean;
@@ -33,6 +35,7 @@ npm run bench -- [suite …] [flags]
   --shape D/R      only this shape: ${SHAPES.map(shapeName).join(', ')}
   --peers          with kernels: also OpenBLAS, Eigen, naive C++ and PyTorch where they are found, the adapters that npm has
                    (installed into bench/peers), two cores against one, and growth to 100,000 users
+  --docs           write the figures into README.md and docs/benchmarks.md: needs kernels, facade and --peers, whole
   --json FILE      also write the results to FILE
   --help           show this
 
@@ -42,12 +45,14 @@ Every run is added to bench/results/kernels.jsonl. docs/benchmarks.md explains t
 /** Throws UsageError. */
 export function parseOptions(args: readonly string[]): BenchOptions {
   const text = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
   const options = {
     isa: text,
     shape: text,
     json: text,
-    peers: { type: 'boolean' },
-    help: { type: 'boolean' },
+    peers: flag,
+    docs: flag,
+    help: flag,
   } as const;
   let parsed: ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>;
   try {
@@ -62,12 +67,17 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   if (values.json === '') throw new UsageError('--json: got an empty name, expected a path');
   const suites = positionals.length > 0 ? SUITES.filter((suite) => positionals.includes(suite)) : SUITES;
   if (values.peers && !suites.includes('kernels')) throw new UsageError('--peers: needs the suite kernels');
+  const whole = positionals.includes('kernels') && positionals.includes('facade') && values.peers === true;
+  if (values.docs && (!whole || values.shape !== undefined || values.isa !== undefined)) {
+    throw new UsageError('--docs: needs kernels, facade and --peers, and every shape on the fastest instruction set');
+  }
   return {
     suites,
     short: positionals.length === 0,
     isa: values.isa,
     shape: values.shape,
     peers: values.peers === true,
+    docs: values.docs === true,
     json: values.json,
     help: values.help === true,
   };

@@ -13,6 +13,7 @@ describe('the command line', () => {
       isa: undefined,
       shape: undefined,
       peers: false,
+      docs: false,
       json: undefined,
       help: false,
     });
@@ -25,9 +26,11 @@ describe('the command line', () => {
       isa: 'all',
       shape: '128/8',
       peers: true,
+      docs: false,
       json: 'out.json',
       help: false,
     });
+    expect(parseOptions(['kernels', 'facade', '--peers', '--docs']).docs).toBe(true);
     expect(parseOptions(['facade', 'kernels']).suites).toEqual(['kernels', 'facade']);
   });
 
@@ -37,6 +40,9 @@ describe('the command line', () => {
     [['--shape', '64x4'], /--shape: got "64x4", expected one of 64\/4, /],
     [['--isa', ''], /--isa: got an empty name/],
     [['facade', '--peers'], /--peers: needs the suite kernels/],
+    [['kernels', '--peers', '--docs'], /--docs: needs kernels, facade and --peers/],
+    [['kernels', 'facade', '--docs'], /--docs: needs/],
+    [['kernels', 'facade', '--peers', '--docs', '--shape', '64/4'], /--docs: needs .* every shape/],
     [['--json='], /--json: got an empty name/],
   ])('refuses %j', (args, message) => {
     expect(() => parseOptions(args)).toThrow(UsageError);
@@ -59,6 +65,6 @@ describe('the command line', () => {
     const write = vi.spyOn(process.stdout, 'write').mockImplementation(() => true);
     expect(await runCommand(['--help'])).toBe(0);
     expect(write).toHaveBeenCalledWith(HELP);
-    for (const flag of ['--isa', '--shape', '--peers', '--json', '--help']) expect(HELP).toContain(flag);
+    for (const flag of ['--isa', '--shape', '--peers', '--docs', '--json', '--help']) expect(HELP).toContain(flag);
   });
 });

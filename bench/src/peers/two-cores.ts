@@ -5,7 +5,7 @@ import { newReport } from '#lorakeet/testing/harness.js';
 import { CheckedPool } from '../check.js';
 import type { Caches } from '../machine.js';
 import { type Shape, workOf } from '../model.js';
-import { benchConfig, createFilledPool, makeCalls, RowStore, slotBytes } from '../population.js';
+import { benchConfig, createFilledPool, makeCalls, RowStore } from '../population.js';
 
 export interface TwoCoresRow extends Shape {
   op: 'apply' | 'update';
@@ -33,15 +33,15 @@ export interface TwoCoresSettings {
 }
 
 const ROWS = 64;
-/** About a millisecond of one core: waking a thread must not count. */
-const FLOPS_PER_CALL = 1e8;
+/** Several milliseconds of one core: waking a thread takes up to a tenth of one. */
+const FLOPS_PER_CALL = 4e8;
 
 export function timeTwoCores(backend: KernelBackend, settings: TwoCoresSettings): TwoCoresRow[] {
-  const { shapes, caches, calls = 300, clock = () => performance.now() } = settings;
+  const { shapes, caches, calls = 150, clock = () => performance.now() } = settings;
   const store = new RowStore(caches);
   const rows: TwoCoresRow[] = [];
   for (const shape of shapes) {
-    const users = usersOf(shape, caches);
+    const users = usersOf(shape, store);
     const config = benchConfig(shape, 'sgd', users);
     const pools = [1, 2].map((threads) => createFilledPool(backend, { ...config, threads }));
     try {
@@ -77,9 +77,9 @@ export function timeTwoCores(backend: KernelBackend, settings: TwoCoresSettings)
   return rows;
 }
 
-/** As many as make a long call and fit half of the last-level cache. */
-function usersOf(shape: Shape, caches: Caches): number {
-  const fitting = Math.floor(caches.L3 / 2 / (slotBytes(shape, 'sgd') + 8 * ROWS * shape.dim));
+/** An even number of users, whose rows there is room for. */
+function usersOf(shape: Shape, store: RowStore): number {
+  const fitting = Math.floor(store.length / (ROWS * shape.dim));
   const wanted = Math.ceil(FLOPS_PER_CALL / workOf('update', shape, ROWS, 'sgd').flops);
   return Math.max(2, Math.min(wanted, fitting) & ~1);
 }
