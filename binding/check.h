@@ -34,8 +34,9 @@ Problem check_slabs(const Pool& pool, const Span<const float>& slabs, size_t slo
 Problem check_length(const char* name, size_t length, size_t expected);
 // Row and slot counts are 32 bits wide in the kernels.
 Problem check_count(const char* name, size_t count);
-// Where the first NaN or infinity is; the length if there is none.
-size_t find_non_finite(const Span<const float>& values);
+// Where the first NaN or infinity is; the length if there is none. The numbers before it go to `copy` unless that is
+// null.
+size_t copy_finite(const Span<const float>& values, float* copy);
 Problem check_finite(const char* name, const Span<const float>& values);
 
 // These fill the batch with pointers into the pool's own copies (indices) and the caller's arrays (numbers).

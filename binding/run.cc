@@ -199,14 +199,19 @@ napi_value bind_items(napi_env env, napi_callback_info info) {
   });
 }
 
-// firstNonFinite(values): where the first NaN or infinity is, -1 if there is none
+// firstNonFinite(values, copy?): where the first NaN or infinity is, -1 if there is none; fills copy up to there
 napi_value first_non_finite(napi_env env, napi_callback_info info) {
-  napi_value argv[1], result;
-  size_t argc = 1;
+  napi_value argv[2], result;
+  size_t argc = 2;
   napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
   Span<float> values;
+  Span<const float> copy;
   if (Problem problem = read_floats(env, argv[0], "values", &values)) return throw_problem(env, problem);
-  const size_t i = find_non_finite(constant(values));
+  if (Problem problem = read_optional_floats(env, argv[1], "copy", &copy)) return throw_problem(env, problem);
+  if (copy.given) {
+    if (Problem problem = check_length("copy", copy.length, values.length)) return throw_problem(env, problem);
+  }
+  const size_t i = copy_finite(constant(values), const_cast<float*>(copy.data));
   napi_create_double(env, i == values.length ? -1 : static_cast<double>(i), &result);
   return result;
 }

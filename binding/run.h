@@ -24,7 +24,7 @@ napi_value apply(napi_env env, napi_callback_info info);
 napi_value update(napi_env env, napi_callback_info info);
 napi_value consolidate(napi_env env, napi_callback_info info);
 
-// firstNonFinite(values): number
+// firstNonFinite(values, copy?): number
 napi_value first_non_finite(napi_env env, napi_callback_info info);
 
 // The asynchronous ones; see async.cc.

@@ -180,6 +180,9 @@ export interface KernelBackend {
   /** What executes: 'js', an instruction set ('baseline', 'avx2', 'avx512', 'neon'), or a GPU's name. */
   readonly device: string;
   createPool(config: PoolConfig): KernelPool;
-  /** Where the first NaN or infinity stands in `values`; −1 if there is none. */
-  firstNonFinite(values: Float32Array): number;
+  /**
+   * Where the first NaN or infinity stands in `values`; −1 if there is none. All numbers before it are copied to `copy`,
+   * if given: [values.length], in other memory.
+   */
+  firstNonFinite(values: Float32Array, copy?: Float32Array): number;
 }

@@ -42,7 +42,14 @@ export const jsBackend: KernelBackend = {
   name: 'js',
   device: 'js',
   createPool: (config) => new JsPool(config),
-  firstNonFinite,
+  firstNonFinite(values, copy) {
+    const i = firstNonFinite(values);
+    if (copy) {
+      checkLength('copy', copy.length, values.length);
+      copy.set(i < 0 ? values : values.subarray(0, i));
+    }
+    return i;
+  },
 };
 
 export class JsPool implements KernelPool {

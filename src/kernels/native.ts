@@ -21,7 +21,7 @@ import { type SlabLayout, slabLayout } from './layout.js';
 import { checkObject, validatePoolConfig } from './validate.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 2;
+const BINDING_VERSION = 3;
 
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -42,7 +42,7 @@ interface Addon {
   createPool(device: 'cpu' | 'cuda', instructionSet: string, config: Record<string, number>): number;
   closePool(pool: number): void;
   memoryBytes(pool: number): number;
-  firstNonFinite(values: Float32Array): number;
+  firstNonFinite(values: Float32Array, copy: Float32Array | undefined): number;
   write(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
   read(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
   copy(pool: number, from: Uint32Array, to: Uint32Array): void;
@@ -149,7 +149,7 @@ function nativeBackend(addon: Addon, name: 'cpu' | 'cuda', device: string): Kern
     name,
     device,
     createPool: (config) => new NativePool(addon, name, device, validatePoolConfig(config)),
-    firstNonFinite: (values) => addon.firstNonFinite(values),
+    firstNonFinite: (values, copy) => coded(() => addon.firstNonFinite(values, copy)),
   };
 }
 

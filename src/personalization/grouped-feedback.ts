@@ -1,7 +1,7 @@
 /** Feedback of many users in either public form → checked, copied, and grouped by user as the kernels want it (CSR). */
 import { fail, requireFiniteElements, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
-import type { Rows } from '../kernels/contract.js';
+import type { KernelBackend, Rows } from '../kernels/contract.js';
 import { requireArgument, requireSameUser, requireUserId, writeRewardTarget } from './feedback.js';
 import type { RowMemory } from './row-memory.js';
 import type { FeedbackBatch, PoolFeedback } from './types.js';
@@ -27,12 +27,8 @@ export interface FeedbackContext {
   /** The table that item numbers refer to, [items × features]. */
   items: Float32Array | null;
   memory: RowMemory;
-  /** Where the first NaN or infinity stands; −1 if there is none. */
-  firstNonFinite: (values: Float32Array) => number;
+  firstNonFinite: KernelBackend['firstNonFinite'];
 }
-
-/** Checked and copied a block at a time, which is in the cache when it is copied. */
-const BLOCK = 2 ** 15;
 
 /** Numbers from which on a view and set() are faster than a loop. */
 const WIDE = 256;
@@ -99,12 +95,8 @@ function copyFinite(
   places: Uint32Array | undefined,
   { firstNonFinite }: FeedbackContext,
 ): Float32Array {
-  for (let at = 0; at < rows.length; at += BLOCK) {
-    const block = rows.subarray(at, at + BLOCK);
-    const i = firstNonFinite(block);
-    if (i >= 0) fail('ERR_NOT_FINITE', `${name}[${at + i}]`, block[i], 'a finite number');
-    if (!places) copy.set(block, at);
-  }
+  const i = places ? firstNonFinite(rows) : firstNonFinite(rows, copy);
+  if (i >= 0) fail('ERR_NOT_FINITE', `${name}[${i}]`, rows[i], 'a finite number');
   return places ? copyRows(rows, copy, places) : copy;
 }
 

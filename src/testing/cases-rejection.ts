@@ -68,14 +68,26 @@ function checkFirstNonFinite({ makeBackend }: SuiteContext): void {
   const backend = makeBackend();
   const extremes = floats(0, -0, 3.4028234663852886e38, -3.4028234663852886e38, 1e-45, 1.5, -2);
   // longer than the blocks in which a fast backend may look
-  for (const length of [0, 1, 7, 255, 256, 257, 1025]) {
+  for (const length of [0, 1, 7, 255, 256, 257, 1025, 5000]) {
     const values = Float32Array.from({ length }, (_, i) => extremes[i % extremes.length]);
     assert.equal(backend.firstNonFinite(values), -1, `${length} finite numbers`);
-    for (let i = 0; i < length; i = i < 600 ? i + 1 : 2 * i) {
+    const copy = new Float32Array(length);
+    assert.equal(backend.firstNonFinite(values, copy), -1, `${length} finite numbers, copied`);
+    assertSameBits(`the copy of ${length}`, copy, values);
+    for (const wrong of [length + 1, Math.max(0, length - 1)].filter((other) => other !== length)) {
+      assertThrows(`a copy of ${wrong} for ${length}`, 'ERR_LENGTH_MISMATCH', () => {
+        backend.firstNonFinite(values, new Float32Array(wrong));
+      });
+    }
+    for (let i = 0; i < length; i = i < 300 ? i + 1 : 2 * i - 7) {
       const spoilt = values.slice();
       spoilt.fill(Number.NaN, i + 5);
       spoilt[i] = [Number.NaN, Infinity, -Infinity][i % 3];
       assert.equal(backend.firstNonFinite(spoilt), i, `${spoilt[i]} at ${i} of ${length}`);
+      copy.fill(7);
+      assert.equal(backend.firstNonFinite(spoilt, copy), i, `${spoilt[i]} at ${i} of ${length}, copied`);
+      const wanted = values.slice().fill(7, i);
+      assertSameBits(`the copy up to ${i}`, copy, wanted);
     }
   }
 }

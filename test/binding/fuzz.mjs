@@ -101,7 +101,10 @@ const makers = {
   updateAsync: (pool) => makers.update(pool).slice(0, 9),
   consolidateAsync: (pool) => makers.consolidate(pool),
   memoryBytes: (pool) => [pool],
-  firstNonFinite: () => [floats(below(600))],
+  firstNonFinite() {
+    const values = floats(below(600));
+    return [values, chance(0.5) ? undefined : new Float32Array(values.length)];
+  },
   closePool: (pool) => [pool],
   createPool() {
     const config = { ...CONFIG };
