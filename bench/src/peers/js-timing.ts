@@ -1,6 +1,8 @@
 /** What the public API of each package takes: ours for many users at once, the others for one adapter after another. */
 import { type AdapterPoolOptions, createAdapterPool, silentLogger } from 'lorakeet';
-import { createNativeBackend } from '#lorakeet/kernels/native.js';
+import type { KernelBackend } from '#lorakeet/kernels/contract.js';
+import { jsBackend } from '#lorakeet/kernels/js.js';
+import { createNativeBackend, nativeInfo } from '#lorakeet/kernels/native.js';
 import { SeededRandom } from '#lorakeet/testing/random.js';
 import { CheckedPool } from '../check.js';
 import { type MeasureOptions, measure } from '../measure.js';
@@ -87,9 +89,10 @@ async function timeOurPool(
   changes: AdapterPoolOptions = {},
 ): Promise<Omit<JsTimes, 'sgd'>> {
   const size = { rank, embeddingDim: dim, capacity: users };
-  const pool = createAdapterPool({ ...size, threads: 1, logger: silentLogger, ...changes });
+  const backend = nativeInfo().available ? createNativeBackend({ device: 'cpu' }) : jsBackend;
+  checkBackend(backend, { dim, rank });
+  const pool = createAdapterPool({ ...size, backend: backend.name, threads: 1, logger: silentLogger, ...changes });
   try {
-    if (pool.backend.name === 'cpu') checkKernel(pool.backend.device, { dim, rank });
     const random = new SeededRandom(3);
     const names = Array.from({ length: users }, (_, user) => `user-${user}`);
     const userIds = names.flatMap((name) => new Array<string>(ROWS).fill(name));
@@ -123,10 +126,10 @@ async function timeOurPool(
   }
 }
 
-function checkKernel(isa: string, shape: Shape): void {
-  const kernel = createFilledPool(createNativeBackend({ device: 'cpu', isa }), benchConfig(shape, 'adamw', 2));
+function checkBackend(backend: KernelBackend, shape: Shape): void {
+  const kernel = createFilledPool(backend, benchConfig(shape, 'adamw', 2));
   try {
-    CheckedPool.check(`${OURS} ${isa}`, kernel, ROWS);
+    CheckedPool.check(`${OURS} ${backend.device}`, kernel, ROWS);
   } finally {
     kernel.close();
   }
