@@ -128,7 +128,7 @@ export interface LoRAConfig {
   optimizer?: OptimizerOption;
   /** default 'auto': the fastest that works here */
   backend?: BackendName | 'auto';
-  /** Threads per kernel call; default: the cores this process may use */
+  /** Threads per kernel call; default: the cores granted to this process, by affinity and by its cgroup's quota */
   threads?: number;
   /** default: one-line messages on the console */
   logger?: Logger;
