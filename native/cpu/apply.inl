@@ -43,7 +43,10 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
                   const RowSource& x, uint32_t first_row, uint32_t count, float* y, const Scratch& scratch) {
   const uint32_t rank = shape.rank;
   Ahead ahead;
-  if (next) ahead = Ahead(next, shape.section, static_cast<double>(count) * shape.section / kTile);
+  if (next) {
+    ahead.add(next, shape.section);
+    ahead.spread_over(static_cast<double>(count) * static_cast<double>(shape.section) / kTile);
+  }
   const float* bt = slot + shape.loraB;
   const bool whole_tiles = shape.out_features % kTile == 0;
   for (uint32_t done = 0; done < count; done += kChunk) {

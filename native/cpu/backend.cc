@@ -220,7 +220,12 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
         SlotRecord& record = pool->store.record(batch->slots[u]);
         SlotUpdate job{};
         job.slot = pool->store.data(batch->slots[u]);
-        job.next = u + 1 < last ? pool->store.data(batch->slots[u + 1]) : nullptr;
+        if (u + 1 < last) {
+          const size_t next = batch->row_offsets[u + 1];
+          job.next = {pool->store.data(batch->slots[u + 1]), x.vectors ? x.vectors + next * x.features : nullptr,
+                      target.vectors ? target.vectors + next * target.features : nullptr,
+                      batch->row_offsets[u + 2] - batch->row_offsets[u + 1]};
+        }
         job.steps_taken = record.steps;
         job.bounds = record.bounds;
         job.x = x;

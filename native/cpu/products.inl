@@ -30,28 +30,36 @@ LORAKEET_INLINE size_t padded(uint32_t tiles) { return static_cast<size_t>(tiles
 // Rows of scratch are this far apart: a stride that is no power of two keeps them out of each other's cache sets.
 LORAKEET_INLINE size_t row_stride(uint32_t tiles) { return padded(tiles) + kTile; }
 
-// Brings the slot that comes next into the second-level cache while this one is worked on: a line now and then, in step
-// with the work, because a burst of them would fill the queues and stall. Work is counted in multiply-adds of 16
-// floats.
+// Brings what comes next, a slot and its rows, into the second-level cache while this slot is worked on: a line now and
+// then, in step with the work, because a burst of them would fill the queues and stall. Work is counted in
+// multiply-adds of 16 floats.
 struct Ahead {
-  const char* line = nullptr;   // what is fetched next
-  const char* start = nullptr;  // of the slot
-  uint64_t reached = 0,
-           rate = 0;  // bytes of the slot that should be on their way by now, and per unit of work; in 1/65536
+  struct Range {
+    const char *line, *end;
+  };
+  Range ranges[3] = {};  // one after the other; those behind the last are empty
+  int current = 0, count = 0;
+  uint64_t fetched = 0;            // bytes
+  uint64_t reached = 0, rate = 0;  // bytes that should be on their way by now, and per unit of work; in 1/65536
 
-  Ahead() = default;
-  Ahead(const float* next, size_t floats, double work)
-      : line(reinterpret_cast<const char*>(next)),
-        start(line),
-        rate(static_cast<uint64_t>(65536.0 * static_cast<double>(floats * sizeof(float)) / work)) {}
+  void add(const float* first, size_t floats) {
+    const char* line = reinterpret_cast<const char*>(first);
+    ranges[count++] = {line, line + floats * sizeof(float)};
+    rate += floats * sizeof(float);
+  }
+  // After the last add(): how much work there is to spread the fetching over.
+  void spread_over(double work) { rate = static_cast<uint64_t>(65536.0 * static_cast<double>(rate) / work); }
 
   LORAKEET_MEMBER void worked(uint32_t work) {
     reached += work * rate;
-    for (const char* end = start + (reached >> 16); line < end; line += 4 * 64) {
-      prefetch(line);
-      prefetch(line + 64);
-      prefetch(line + 128);
-      prefetch(line + 192);
+    for (const uint64_t bytes = reached >> 16; fetched < bytes; fetched += 4 * 64) {
+      Range& range = ranges[current];
+      prefetch(range.line);
+      prefetch(range.line + 64);
+      prefetch(range.line + 128);
+      prefetch(range.line + 192);
+      range.line += 4 * 64;
+      if (range.line >= range.end && current + 1 < count) current++;
     }
   }
 };

@@ -65,9 +65,15 @@ struct Scratch {
   float* backup;    // [slot]           the slot as it was, where a step could overflow
 };
 
+// What will be updated after a slot, to be fetched meanwhile; null where there is none, or where rows are ids.
+struct Upcoming {
+  const float *slot, *x, *target;
+  uint32_t rows;
+};
+
 struct SlotUpdate {
   float* slot;
-  const float* next;  // the slot that will be updated after this one, to be fetched meanwhile; or null
+  Upcoming next;
   uint32_t steps_taken;
   SlotBounds bounds;  // in and out
   RowSource x, target;
@@ -89,7 +95,8 @@ struct SlotConsolidation {
 // The kernels of one instruction set.
 struct IsaKernels {
   const char* name;
-  // y[i] = (residual: x[i] +) s·B·A·x[i] for `rows` rows that all belong to `slot`; `next` as in SlotUpdate
+  // y[i] = (residual: x[i] +) s·B·A·x[i] for `rows` rows that all belong to `slot`; `next`: the slot that comes after,
+  // or null
   void (*apply)(const SlotShape&, const Hyperparameters&, const float* slot, const float* next, const RowSource& x,
                 uint32_t first_row, uint32_t rows, float* y, const Scratch&);
   // One optimizer step; the slot is written only if every new number is finite.

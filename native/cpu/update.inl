@@ -173,7 +173,12 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
   const double products =
       2.5 * job.rows;  // a row is multiplied with A and with B, and makes both gradients and the error
   Ahead ahead;
-  if (job.next) ahead = Ahead(job.next, shape.floats, (products + kStepWork) * shape.section / kTile);
+  if (job.next.slot) {
+    ahead.add(job.next.slot, shape.floats);
+    if (job.next.x) ahead.add(job.next.x, static_cast<size_t>(job.next.rows) * shape.in_features);
+    if (job.next.target) ahead.add(job.next.target, static_cast<size_t>(job.next.rows) * shape.out_features);
+    ahead.spread_over((products + kStepWork) * static_cast<double>(shape.section) / kTile);
+  }
   for (uint32_t done = 0; done < job.rows; done += chunk.n) {
     chunk.n = job.rows - done < kChunk ? job.rows - done : kChunk;
     const size_t first = static_cast<size_t>(job.first_row) + done;
