@@ -71,7 +71,8 @@ export function validatePoolConfig(value: unknown): Readonly<PoolConfig> {
   return Object.freeze(checked);
 }
 
-function validateOptimizer(value: unknown): OptimizerConfig {
+/** Checks every field, all of them required, and returns a frozen copy. */
+export function validateOptimizer(value: unknown): OptimizerConfig {
   const optimizer = requireObject('optimizer', value);
   const kind = requireOneOf('optimizer.kind', optimizer.kind, ['sgd', 'adamw']);
   rejectUnknownKeys('optimizer', optimizer, [

@@ -12,6 +12,7 @@ import {
   type PoolConfig,
 } from '../kernels/contract.js';
 import { grantedCores } from '../kernels/threads.js';
+import { validateOptimizer } from '../kernels/validate.js';
 import { consoleLogger, type Logger } from '../logger.js';
 import type { AdapterPoolOptions, LearningRateSchedule, LoRAConfig, OptimizerOption } from './types.js';
 
@@ -141,25 +142,8 @@ export function learningRateAt(config: ResolvedConfig, updates: number): number 
 
 function resolveOptimizer(option: OptimizerOption): OptimizerConfig {
   const settings = typeof option === 'string' ? { kind: option } : requireObject('optimizer', option);
-  if (requireOneOf('optimizer', settings.kind, ['sgd', 'adamw']) === 'sgd') {
-    const { weightDecay } = withDefaults('optimizer', settings, SGD_DEFAULTS);
-    return { kind: 'sgd', weightDecay: requireNumber('optimizer.weightDecay', weightDecay, { min: 0 }) };
-  }
-  const { beta1, beta2, epsilon, weightDecay } = withDefaults('optimizer', settings, ADAMW_DEFAULTS);
-  return {
-    kind: 'adamw',
-    beta1: requireDecayRate('optimizer.beta1', beta1),
-    beta2: requireDecayRate('optimizer.beta2', beta2),
-    epsilon: requireNumber('optimizer.epsilon', epsilon, { above: 0 }),
-    weightDecay: requireNumber('optimizer.weightDecay', weightDecay, { min: 0 }),
-  };
-}
-
-function requireDecayRate(name: string, value: unknown): number {
-  if (typeof value !== 'number' || !(value >= 0 && value < 1)) {
-    fail('ERR_INVALID_CONFIG', name, value, 'a number at least 0 and below 1');
-  }
-  return value;
+  const kind = requireOneOf('optimizer', settings.kind, ['sgd', 'adamw']);
+  return validateOptimizer(withDefaults('optimizer', settings, kind === 'sgd' ? SGD_DEFAULTS : ADAMW_DEFAULTS));
 }
 
 function resolveSchedule(option: LoRAConfig['learningRateSchedule'], optimizer: OptimizerConfig) {
