@@ -47,6 +47,9 @@ LORAKEET_INLINE float squared_norm_of_few(const float* v, uint32_t count) {
   return squares;
 }
 
+// Zero times anything is zero here: a gradient of zeros has norm 0 also where the other factor's squares overflow.
+LORAKEET_INLINE double product(double a, double b) { return a == 0 || b == 0 ? 0 : a * b; }
+
 // The gradient's norm decides the clip factor; false, with the slot as it was, if it is not finite.
 static bool clip_factor(SlotUpdate& job, double norm2, float* scale) {
   job.grad_norm = static_cast<float>(sqrt(norm2));
@@ -95,10 +98,10 @@ LORAKEET_INLINE bool take_safely(const SlotShape& shape, const Hyperparameters& 
 template <bool AdamW, lorakeet_ewc Ewc>
 static bool step_on_one_row(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
                             const Scratch& scratch, Ahead& ahead) {
-  const double norm2 = static_cast<double>(squared_norm(chunk.rows[0], padded(shape.in_tiles))) *
-                           squared_norm_of_few(scratch.backward, shape.rank) +
-                       static_cast<double>(squared_norm(chunk.errors[0], padded(shape.out_tiles))) *
-                           squared_norm_of_few(scratch.weighted, shape.rank);
+  const double norm2 =
+      product(squared_norm(chunk.rows[0], padded(shape.in_tiles)), squared_norm_of_few(scratch.backward, shape.rank)) +
+      product(squared_norm(chunk.errors[0], padded(shape.out_tiles)),
+              squared_norm_of_few(scratch.weighted, shape.rank));
   float scale;
   if (!clip_factor(job, norm2, &scale)) return false;
   return take_safely(shape, hyper, job, scale, scratch, [&] {
@@ -153,6 +156,18 @@ LORAKEET_INLINE auto finisher(uint32_t ewc) {
                                         : finish_update<AdamW, LORAKEET_EWC_GRADIENT>;
 }
 
+// Spreads the fetching of what comes next over this update's work: per parameter, each row costs a product with A or B,
+// its share of the gradient, and half of the error; the step comes on top.
+LORAKEET_INLINE Ahead look_ahead(const SlotShape& shape, const SlotUpdate& job) {
+  Ahead ahead;
+  if (!job.next.slot) return ahead;
+  ahead.add(job.next.slot, shape.floats);
+  if (job.next.x) ahead.add(job.next.x, static_cast<size_t>(job.next.rows) * shape.in_features);
+  if (job.next.target) ahead.add(job.next.target, static_cast<size_t>(job.next.rows) * shape.out_features);
+  ahead.spread_over((2.5 * job.rows + kStepWork) * static_cast<double>(shape.section) / kTile);
+  return ahead;
+}
+
 static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Scratch& scratch) {
   job.loss = job.grad_norm = 0;
   job.flags = 0;
@@ -170,15 +185,7 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
   const double per_weight = 2.0 / (shape.out_features * weight_sum);
   double loss = 0;
   Chunk chunk;
-  const double products =
-      2.5 * job.rows;  // a row is multiplied with A and with B, and makes both gradients and the error
-  Ahead ahead;
-  if (job.next.slot) {
-    ahead.add(job.next.slot, shape.floats);
-    if (job.next.x) ahead.add(job.next.x, static_cast<size_t>(job.next.rows) * shape.in_features);
-    if (job.next.target) ahead.add(job.next.target, static_cast<size_t>(job.next.rows) * shape.out_features);
-    ahead.spread_over((products + kStepWork) * static_cast<double>(shape.section) / kTile);
-  }
+  Ahead ahead = look_ahead(shape, job);
   for (uint32_t done = 0; done < job.rows; done += chunk.n) {
     chunk.n = job.rows - done < kChunk ? job.rows - done : kChunk;
     const size_t first = static_cast<size_t>(job.first_row) + done;

@@ -144,6 +144,13 @@ export function handCases(context: SuiteContext): ConformanceCase[] {
         assertExact('slab', slab, [2.5, 3.5, 2, 1.5, 4, 2.25]);
       },
     ),
+    // the square of 2⁶⁴ overflows a float, but the error it would multiply is zero
+    on('a huge row that meets its target', { rank: 1, inFeatures: 2, outFeatures: 2, residual: true }, (pool) => {
+      const row = floats(2 ** 64, 2 ** 64);
+      const { slab, report } = updateOne(pool, floats(1, -1, 0, 0), row, row);
+      assertExact('slab', slab, [1, -1, 0, 0]);
+      assertExact('report', [report.loss[0], report.gradNorm[0], report.flags[0]], [0, 0, 0]);
+    }),
     {
       name: 'by hand: the layout of a pool follows its config',
       run: () =>
