@@ -20,3 +20,15 @@ export type {
   UserLoRAAdapter,
   WatchEvent,
 } from './personalization/types.js';
+export type {
+  AdaptationHints,
+  AdaptationSituation,
+  EpisodeInput,
+  EpisodeOutput,
+  FeedbackStatistics,
+  LearnedStrategy,
+  ReasoningBankInstance,
+  ReasoningBankOptions,
+  ReasoningBankPattern,
+  RetrievedPattern,
+} from './reasoning/contract.js';

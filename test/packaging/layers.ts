@@ -25,7 +25,7 @@ export const LAYERS: Record<string, readonly string[]> = {
   service: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],
   cli: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning', 'service'],
   testing: [...core, 'versions', 'reasoning'],
-  index: [...core, ...onAdapters, ...learners],
+  index: [...core, ...onAdapters, ...learners, 'reasoning'],
 };
 
 /** The files that implement a backend: only select.ts names them; the conformance suite breaks the reference on purpose. */
