@@ -118,7 +118,8 @@ function requireFit(state: AdapterState, layout: SlabLayout): void {
   }
 }
 
-function requireNonNegative(name: string, values: Float32Array): void {
+/** Throws ERR_OUT_OF_RANGE naming the first element below 0. */
+export function requireNonNegative(name: string, values: Float32Array): void {
   const i = values.findIndex((value) => value < 0);
   if (i >= 0) fail('ERR_OUT_OF_RANGE', `${name}[${i}]`, values[i], 'a number that is not negative');
 }
