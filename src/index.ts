@@ -1,7 +1,11 @@
 export { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from './errors.js';
 export type { BackendName } from './kernels/contract.js';
 export { consoleLogger, type Logger, silentLogger } from './logger.js';
-export { createLoRAPersonalizationEngine, LoRAPersonalizationEngine } from './personalization/engine.js';
+export {
+  createLoRAPersonalizationEngine,
+  LoRAPersonalizationEngine,
+  LoRAPersonalizationEngine as default,
+} from './personalization/engine.js';
 export { createAdapterFeedback, type FeedbackOptions } from './personalization/feedback.js';
 export type { ResolvedConfig } from './personalization/options.js';
 export { AdapterPool, createAdapterPool } from './personalization/pool.js';
@@ -18,6 +22,7 @@ export type {
   PoolFeedback,
   SnapshotOptions,
   UserLoRAAdapter,
+  UserPreferences,
   WatchEvent,
 } from './personalization/types.js';
 export type {

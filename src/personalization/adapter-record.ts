@@ -10,7 +10,8 @@ import { type AdapterState, requireAdapterState } from '../adapter/state.js';
 import { fail, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import { requireUserId } from './feedback.js';
-import type { UserLoRAAdapter } from './types.js';
+import { startFromPreferences } from './preference-start.js';
+import type { UserLoRAAdapter, UserPreferences } from './types.js';
 import { readUserMeta, requireUserMeta, toJson, type UserMeta } from './user-meta.js';
 
 /** The state of a user's adapter; its meta is a UserMeta in JSON. */
@@ -22,14 +23,19 @@ export function stateOfUser(
   return { shape, meta: toJson(meta), ...sections };
 }
 
-/** A fresh adapter: the identity map, with A drawn from (seed, userId), so that it does not depend on who came before. */
+/**
+ * A fresh adapter: the identity map but for what `preferences` add, with A drawn from (seed, userId), so that it does not
+ * depend on who came before.
+ */
 export function initialState(
   shape: AdapterShape,
   meta: UserMeta,
   seed: number,
   has: { ewc: boolean; moments: boolean },
+  preferences: UserPreferences = {},
 ): AdapterState {
   const weights = initializeWeights(shape, new Random(hashSeed(seed, meta.userId)));
+  startFromPreferences(weights, shape, preferences);
   const zeros = () => new Float32Array(weights.length);
   return stateOfUser(shape, meta, {
     weights,

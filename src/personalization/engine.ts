@@ -11,7 +11,8 @@ import { gatherFeedback, requireUserId } from './feedback.js';
 import { adapterShapeOf, learningRateAt, poolConfigOf, type ResolvedConfig, resolveConfig } from './options.js';
 import { SlotList } from './slot-list.js';
 import { type FeedbackRows, isLongStep, lossOf, meanSquaredError, stepBatch, updateNow } from './training-step.js';
-import type { AdapterFeedback, BackendInfo, LoRAConfig, UserLoRAAdapter } from './types.js';
+import type { AdapterFeedback, BackendInfo, LoRAConfig, UserLoRAAdapter, UserPreferences } from './types.js';
+import { UpdateChains } from './update-chains.js';
 import { newUserMeta, nextAverageLoss, readUserMeta, toJson } from './user-meta.js';
 
 /** Long updates in flight at a time; each has a slot of its own while it runs. */
@@ -43,6 +44,7 @@ export class LoRAPersonalizationEngine {
   /** Where adapters are applied; holds weights only, so that little is written for every call. */
   readonly #forward: KernelPool;
   readonly #forwardWeights: Float32Array;
+  readonly #chains = new UpdateChains<UserLoRAAdapter>();
   readonly #running = new Set<Promise<unknown>>();
   #averageForwardMs = 0;
   #forwardCalls = 0;
@@ -70,21 +72,27 @@ export class LoRAPersonalizationEngine {
   }
 
   /**
-   * A fresh adapter, version 1: the identity map until it learns. Its A depends on the engine's seed and the user only.
-   * Throws ERR_INVALID_ARGUMENT unless `userId` is a string that is not empty.
+   * A fresh adapter, version 1. Without preferences it is the identity map until it learns; with a preference vector p it
+   * stretches what lies along p: y = x + 0.1·confidence·(p·x)·p for p of length 1. It depends on the engine's seed, the
+   * user and the preferences only. Throws ERR_INVALID_ARGUMENT (a userId that is no string or empty), or for the vector
+   * ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, and ERR_OUT_OF_RANGE for a confidence outside 0 … 1.
    */
-  createAdapter(userId: string): UserLoRAAdapter {
+  createAdapter(userId: string, initialPreferences?: UserPreferences): UserLoRAAdapter {
     this.#requireOpen();
     requireUserId('userId', userId);
     const { useEWC, optimizer, seed, learningRate } = this.#config;
     const meta = newUserMeta(userId, learningRate, Date.now(), this.#averageForwardMs);
-    return recordOf(initialState(this.#shape, meta, seed, { ewc: useEWC, moments: optimizer.kind === 'adamw' }));
+    const has = { ewc: useEWC, moments: optimizer.kind === 'adamw' };
+    return recordOf(initialState(this.#shape, meta, seed, has, initialPreferences));
   }
 
   /**
    * One optimizer step on all rows of `feedback`: a new adapter, version + 1; `adapter` itself is not touched. Without
-   * feedback it is `adapter` itself that comes back. Concurrent updates of one adapter object each start from it, so to
-   * lose none, await each before the next (or let an AdapterPool do so).
+   * feedback it is `adapter` itself that comes back.
+   *
+   * An update called while another one of the same object (or of a result of that) is running starts from that one's
+   * result: of twenty called at once the last to resolve is version + 20 and holds all of them. Its rows are copied when
+   * it is called. Once none is running, an old object is updated as it is.
    *
    * Rejects, with nothing changed, with ERR_ADAPTER_MISMATCH (other rank, embeddingDim or scaling than the engine's),
    * ERR_USER_MISMATCH (a watchEvent of another user), ERR_LENGTH_MISMATCH, ERR_NOT_FINITE (also when loss or gradient
@@ -96,7 +104,9 @@ export class LoRAPersonalizationEngine {
     const previous = this.#requireOwn(adapter);
     const rows = gatherFeedback(feedback, adapter.userId, this.#config.embeddingDim);
     if (feedback.length === 0) return adapter;
-    const update = this.#train(previous, { ...rows, count: feedback.length });
+    const update = this.#chains.run(adapter, (newest) =>
+      this.#train(newest === adapter ? previous : stateOf(newest), { ...rows, count: feedback.length }),
+    );
     this.#running.add(update);
     return update.finally(() => this.#running.delete(update));
   }

@@ -63,6 +63,21 @@ export interface WatchEvent {
   timestamp: Date;
 }
 
+/**
+ * What an application already knows about a user's tastes. `vector` and `confidence` are used; the other documented fields
+ * may be there.
+ */
+export interface UserPreferences {
+  /** [embeddingDim], of any length but zero; null: not known */
+  vector?: Float32Array | null;
+  /** How far to trust it, 0 … 1; default 1 */
+  confidence?: number;
+  genreAffinities?: unknown;
+  moodMappings?: unknown;
+  temporalPatterns?: unknown;
+  updatedAt?: Date;
+}
+
 export interface AdapterFeedback {
   /** [embeddingDim] */
   contentEmbedding: Float32Array;

@@ -193,10 +193,8 @@ describe('an update', () => {
       ),
     ];
     const adapter = engine.createAdapter('user-001');
-    const [a, b] = await Promise.all([
-      engine.updateAdapter(adapter, implicit),
-      engine.updateAdapter(adapter, explicit),
-    ]);
+    const a = await engine.updateAdapter(adapter, implicit);
+    const b = await engine.updateAdapter(adapter, explicit);
     expect(a.matrixB).toEqual(b.matrixB);
     expect(a.matrixB).not.toEqual(adapter.matrixB);
   });
