@@ -10,16 +10,23 @@ namespace lorakeet {
 
 void SlotStamps::begin() {
   if (++call_ != 0) return;
-  for (const auto& page : pages_) {
-    if (page) std::fill_n(page.get(), 1u << kPageBits, 0u);
+  for (uint32_t page = 0; page < pages_.size(); page++) {
+    if (pages_[page]) std::fill_n(pages_[page].get(), page_length(page), 0u);
   }
   call_ = 1;
+}
+
+uint32_t SlotStamps::page_length(uint32_t page) const {
+  return std::min(1u << kPageBits, capacity_ - (page << kPageBits));
 }
 
 bool SlotStamps::stamp(uint32_t slot) {
   const uint32_t page = slot >> kPageBits;
   if (page >= pages_.size()) pages_.resize(page + 1);
-  if (!pages_[page]) pages_[page] = std::make_unique<uint32_t[]>(1u << kPageBits);
+  if (!pages_[page]) {
+    pages_[page] = std::make_unique<uint32_t[]>(page_length(page));
+    bytes_ += page_length(page) * sizeof(uint32_t);
+  }
   uint32_t& mark = pages_[page][slot & ((1u << kPageBits) - 1)];
   if (mark == call_) return false;
   mark = call_;
@@ -60,7 +67,7 @@ std::shared_ptr<Pool> find_pool(napi_env env, napi_value number, Problem* proble
 }
 
 void report_memory(napi_env env, Pool& pool) {
-  const int64_t bytes = static_cast<int64_t>(pool.kernels->memory_bytes(pool.handle));
+  const int64_t bytes = static_cast<int64_t>(pool.memory_bytes());
   if (bytes == pool.reported_bytes) return;
   int64_t total;
   napi_adjust_external_memory(env, bytes - pool.reported_bytes, &total);
@@ -175,7 +182,7 @@ napi_value memory_bytes(napi_env env, napi_callback_info info) {
   if (!pool) return throw_problem(env, problem);
   std::lock_guard<std::mutex> lock(pool->mutex);
   napi_value result;
-  napi_create_double(env, static_cast<double>(pool->kernels->memory_bytes(pool->handle)), &result);
+  napi_create_double(env, static_cast<double>(pool->memory_bytes()), &result);
   return result;
 }
 

@@ -18,24 +18,33 @@ namespace lorakeet {
 // with its own number. Memory grows by pages with the slots really used.
 class SlotStamps {
  public:
+  explicit SlotStamps(uint32_t capacity) : capacity_(capacity) {}
   void begin();
   // False if the slot was stamped since begin().
   bool stamp(uint32_t slot);
   bool stamped(uint32_t slot) const;
+  uint64_t bytes() const { return bytes_; }
 
  private:
   static constexpr uint32_t kPageBits = 12;
+  uint32_t page_length(uint32_t page) const;
+
+  const uint32_t capacity_;
+  uint64_t bytes_ = 0;
   std::vector<std::unique_ptr<uint32_t[]>> pages_;
   uint32_t call_ = 0;
 };
 
 struct Pool {
-  Pool(const lorakeet_kernels* kernels, const lorakeet_pool_config& config) : kernels(kernels), config(config) {}
+  Pool(const lorakeet_kernels* kernels, const lorakeet_pool_config& config)
+      : kernels(kernels), config(config), stamps(config.capacity) {}
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
   size_t slab_length() const;
+  // Of the kernels and of what is kept here by slot.
+  uint64_t memory_bytes() const { return kernels->memory_bytes(handle) + stamps.bytes(); }
 
   const lorakeet_kernels* const kernels;
   const lorakeet_pool_config config;

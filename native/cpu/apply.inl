@@ -39,22 +39,22 @@ LORAKEET_INLINE void apply_tiles(const float* bt, uint32_t rank, const float* hi
   }
 }
 
-static void apply(const SlotShape& shape, const Hyperparameters& hyper, const float* slot, const float* next,
+static void apply(const SlotShape& shape, const Hyperparameters& hyper, const float* weights, const float* next,
                   const RowSource& x, uint32_t first_row, uint32_t count, float* y, const Scratch& scratch) {
   const uint32_t rank = shape.rank;
   Ahead ahead;
   if (next) {
-    ahead.add(next, shape.section);
+    ahead.add(next, shape.section * sizeof(float));
     ahead.spread_over(static_cast<double>(count) * static_cast<double>(shape.section) / kTile);
   }
-  const float* bt = slot + shape.loraB;
+  const float* bt = weights + shape.loraB;
   const bool whole_tiles = shape.out_features % kTile == 0;
   for (uint32_t done = 0; done < count; done += kChunk) {
     const uint32_t n = count - done < kChunk ? count - done : kChunk;
     const float* rows[kChunk];
     float* out[kChunk];
     resolve_rows(x, shape.in_tiles, static_cast<size_t>(first_row) + done, n, scratch.rows, rows);
-    project(slot, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, ahead);
+    project(weights, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, ahead);
     float* dense = y + static_cast<size_t>(done) * shape.out_features;
     for (uint32_t i = 0; i < n; i++) {
       out[i] = whole_tiles ? dense + static_cast<size_t>(i) * shape.out_features

@@ -34,6 +34,11 @@ struct lorakeet_pool {
     return {rows.vectors, rows.ids, items ? items->rows() : nullptr, features};
   }
 
+  // The state that an update of the slot looks at, or null: without a Fisher there is nothing to hold on to.
+  const char* state_to_read(uint32_t slot) const {
+    return shape.moments || store.record(slot).bounds.fisher > 0 ? store.data(slot).state : nullptr;
+  }
+
   lorakeet_pool_config config;
   const IsaKernels& isa;
   SlotShape shape;
@@ -55,6 +60,15 @@ lorakeet_status guarded(Body body) {
   } catch (...) {
     return LORAKEET_DEVICE_FAILURE;
   }
+}
+
+// Asks for the cache line of p, to be read soon.
+inline void fetch(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#else
+  (void)p;
+#endif
 }
 
 // Takes all memory a batch needs before its first slot changes, so that running out of it changes nothing.
@@ -91,33 +105,48 @@ void spread(uint32_t workers, uint32_t count, const Job& job) {
   });
 }
 
-// Between the tile-major slot and the row-major slab of src/kernels/layout.ts, tile by tile.
+// Between one tile-major section of a slot and that of a row-major slab of src/kernels/layout.ts, tile by tile.
 template <bool ToSlot>
-void convert(const SlotShape& shape, float* slot, float* slab) {
+void convert_section(const SlotShape& shape, float* tile, float* slab) {
   const auto move = [](float& tiled, float& dense) { (ToSlot ? tiled : dense) = ToSlot ? dense : tiled; };
   const size_t rank = shape.rank;
-  for (uint32_t section = 0; section < shape.sections; section++) {
-    float* tile = slot + shape.section * section;
-    for (size_t first = 0; first < shape.in_features; first += kTile, tile += rank * kTile) {
-      const size_t width = std::min<size_t>(kTile, shape.in_features - first);
-      for (size_t k = 0; k < rank; k++) {
-        for (size_t j = 0; j < width; j++) move(tile[k * kTile + j], slab[k * shape.in_features + first + j]);
-      }
+  for (size_t first = 0; first < shape.in_features; first += kTile, tile += rank * kTile) {
+    const size_t width = std::min<size_t>(kTile, shape.in_features - first);
+    for (size_t k = 0; k < rank; k++) {
+      for (size_t j = 0; j < width; j++) move(tile[k * kTile + j], slab[k * shape.in_features + first + j]);
     }
-    slab += rank * shape.in_features;
-    for (size_t first = 0; first < shape.out_features; first += kTile, tile += rank * kTile) {
-      const size_t width = std::min<size_t>(kTile, shape.out_features - first);
-      for (size_t j = 0; j < width; j++) {
-        for (size_t k = 0; k < rank; k++) move(tile[k * kTile + j], slab[(first + j) * rank + k]);
-      }
+  }
+  slab += rank * shape.in_features;
+  for (size_t first = 0; first < shape.out_features; first += kTile, tile += rank * kTile) {
+    const size_t width = std::min<size_t>(kTile, shape.out_features - first);
+    for (size_t j = 0; j < width; j++) {
+      for (size_t k = 0; k < rank; k++) move(tile[k * kTile + j], slab[(first + j) * rank + k]);
     }
-    slab += rank * shape.out_features;
+  }
+}
+
+// Numbers in one section of a slab.
+size_t slab_section(const SlotShape& shape) {
+  return shape.rank * (static_cast<size_t>(shape.in_features) + shape.out_features);
+}
+
+// All sections, in the order of the slab.
+template <bool ToSlot>
+void convert(const SlotShape& shape, const SlotData& slot, float* slab) {
+  const size_t section = slab_section(shape);
+  convert_section<ToSlot>(shape, slot.weights, slab);
+  if (shape.ewc) {
+    convert_section<ToSlot>(shape, section_at(slot, shape.fisher), slab += section);
+    convert_section<ToSlot>(shape, section_at(slot, shape.anchor), slab += section);
+  }
+  if (shape.moments) {
+    convert_section<ToSlot>(shape, section_at(slot, shape.moment1), slab += section);
+    convert_section<ToSlot>(shape, section_at(slot, shape.moment2), slab += section);
   }
 }
 
 size_t slab_length(const SlotShape& shape) {
-  return static_cast<size_t>(shape.sections) * shape.rank *
-         (static_cast<size_t>(shape.in_features) + shape.out_features);
+  return slab_section(shape) * (1 + 2 * size_t{shape.ewc} + 2 * size_t{shape.moments});
 }
 
 void destroy_pool(lorakeet_pool* pool) { delete pool; }
@@ -136,8 +165,7 @@ lorakeet_status write(lorakeet_pool* pool, const uint32_t* slots, uint32_t count
     for (uint32_t i = 0; i < count; i++) {
       // ToSlot only reads the slab
       convert<true>(pool->shape, pool->store.data(slots[i]), const_cast<float*>(slabs) + i * length);
-      const float* slot = pool->store.data(slots[i]);
-      pool->store.record(slots[i]) = {steps[i], pool->isa.measure(pool->shape, slot)};
+      pool->store.record(slots[i]) = {steps[i], pool->isa.measure(pool->shape, pool->store.data(slots[i]))};
     }
     return LORAKEET_OK;
   });
@@ -160,7 +188,9 @@ lorakeet_status copy(lorakeet_pool* pool, const uint32_t* from, const uint32_t* 
     prepare(*pool, from, count, 0);
     prepare(*pool, to, count, 0);
     for (uint32_t i = 0; i < count; i++) {
-      memcpy(pool->store.data(to[i]), pool->store.data(from[i]), pool->shape.floats * sizeof(float));
+      const SlotData source = pool->store.data(from[i]), target = pool->store.data(to[i]);
+      memcpy(target.weights, source.weights, pool->shape.section * sizeof(float));
+      if (target.state) memcpy(target.state, source.state, pool->shape.state_bytes);
       pool->store.record(to[i]) = pool->store.record(from[i]);
     }
     return LORAKEET_OK;
@@ -171,7 +201,9 @@ lorakeet_status clear(lorakeet_pool* pool, const uint32_t* slots, uint32_t count
   return guarded([&] {
     prepare(*pool, slots, count, 0);
     for (uint32_t i = 0; i < count; i++) {
-      memset(pool->store.data(slots[i]), 0, pool->shape.floats * sizeof(float));
+      const SlotData slot = pool->store.data(slots[i]);
+      memset(slot.weights, 0, pool->shape.section * sizeof(float));
+      if (slot.state) memset(slot.state, 0, pool->shape.state_bytes);
       pool->store.record(slots[i]) = {};
     }
     return LORAKEET_OK;
@@ -195,9 +227,9 @@ lorakeet_status apply(lorakeet_pool* pool, const lorakeet_apply_batch* batch, fl
       while (first < last) {  // neighbouring rows of one slot go together
         uint32_t end = first + 1;
         while (end < last && batch->slots[end] == batch->slots[first]) end++;
-        const float* next = end < last ? pool->store.data(batch->slots[end]) : nullptr;
-        pool->isa.apply(pool->shape, pool->hyper, pool->store.data(batch->slots[first]), next, x, first, end - first,
-                        y + static_cast<size_t>(first) * pool->shape.out_features, scratch);
+        const float* next = end < last ? pool->store.data(batch->slots[end]).weights : nullptr;
+        pool->isa.apply(pool->shape, pool->hyper, pool->store.data(batch->slots[first]).weights, next, x, first,
+                        end - first, y + static_cast<size_t>(first) * pool->shape.out_features, scratch);
         first = end;
       }
     });
@@ -222,9 +254,11 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
         job.slot = pool->store.data(batch->slots[u]);
         if (u + 1 < last) {
           const size_t next = batch->row_offsets[u + 1];
-          job.next = {pool->store.data(batch->slots[u + 1]), x.vectors ? x.vectors + next * x.features : nullptr,
+          job.next = {pool->store.data(batch->slots[u + 1]).weights, pool->state_to_read(batch->slots[u + 1]),
+                      x.vectors ? x.vectors + next * x.features : nullptr,
                       target.vectors ? target.vectors + next * target.features : nullptr,
                       batch->row_offsets[u + 2] - batch->row_offsets[u + 1]};
+          if (u + 2 < last) fetch(&pool->store.record(batch->slots[u + 2]));
         }
         job.steps_taken = record.steps;
         job.bounds = record.bounds;

@@ -23,7 +23,7 @@ static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, co
     const uint32_t n = job.rows - done < kChunk ? job.rows - done : kChunk;
     const float* rows[kChunk];
     resolve_rows(job.x, shape.in_tiles, static_cast<size_t>(job.first_row) + done, n, scratch.rows, rows);
-    project(job.slot, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, nothing);  // s·z
+    project(job.slot.weights, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, nothing);  // s·z
     for (uint32_t i = 0; i < n; i++) {
       const float* hidden = scratch.hidden + static_cast<size_t>(i) * rank;
       for (uint32_t k = 0; k < rank; k++) z_squares[k] += static_cast<double>(hidden[k]) * hidden[k];
@@ -33,7 +33,7 @@ static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, co
       }
     }
   }
-  const float* bt = job.slot + shape.loraB;
+  const float* bt = job.slot.weights + shape.loraB;
   const double rows_inverse = 1.0 / job.rows;
   const float s2_mean = static_cast<float>(static_cast<double>(hyper.scaling) * hyper.scaling * rows_inverse);
   for (uint32_t k = 0; k < rank; k++) {
@@ -47,7 +47,7 @@ static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, co
     b_squares[k] = sum(total) * s2_mean;
   }
 
-  float* fisher = job.slot + shape.fisher;
+  float* fisher = section_at(job.slot, shape.fisher);
   const Vec decay = broadcast(job.decay);
   Vec check = zero();
   const uint32_t tiles[2] = {shape.in_tiles, shape.out_tiles};
@@ -66,7 +66,7 @@ static bool consolidate(const SlotShape& shape, const Hyperparameters& hyper, co
     }
   }
   if (!all_finite(check)) return false;
-  if (commit) memcpy(job.slot + shape.anchor, job.slot, shape.section * sizeof(float));
+  if (commit) memcpy(section_at(job.slot, shape.anchor), job.slot.weights, shape.section * sizeof(float));
   return true;
 }
 

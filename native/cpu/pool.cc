@@ -1,8 +1,6 @@
 #include "pool.h"
 
-#include <new>
-
-#include "memory.h"
+#include <algorithm>
 
 namespace lorakeet {
 
@@ -15,50 +13,53 @@ SlotShape slot_shape(const lorakeet_pool_config& config) {
   shape.out_tiles = (config.out_features + kTile - 1) / kTile;
   shape.loraB = static_cast<size_t>(shape.rank) * kTile * shape.in_tiles;
   shape.section = shape.loraB + static_cast<size_t>(shape.rank) * kTile * shape.out_tiles;
-  shape.sections = 1;
-  if (config.ewc != LORAKEET_EWC_NONE) {
-    shape.fisher = shape.section * shape.sections++;
-    shape.anchor = shape.section * shape.sections++;
+  shape.ewc = config.ewc != LORAKEET_EWC_NONE;
+  shape.moments = config.optimizer == LORAKEET_ADAMW;
+  if (shape.moments) {
+    shape.moment1 = shape.state_bytes;
+    shape.moment2 = shape.moment1 + shape.section * sizeof(float);
+    shape.state_bytes = shape.moment2 + shape.section * sizeof(float);
   }
-  if (config.optimizer == LORAKEET_ADAMW) {
-    shape.moment1 = shape.section * shape.sections++;
-    shape.moment2 = shape.section * shape.sections++;
+  if (shape.ewc) {
+    shape.fisher = shape.state_bytes;
+    shape.anchor = shape.fisher + shape.section * sizeof(float);
+    shape.state_bytes = shape.anchor + shape.section * sizeof(float);
   }
-  shape.floats = shape.section * shape.sections;
   return shape;
 }
 
-SlotStore::SlotStore(const SlotShape& shape, uint32_t capacity) : floats_(shape.floats), shift_(0) {
-  // Segments of about 8 MB: large enough for huge pages, small enough that a pool of a few users stays small.
-  constexpr size_t kSegmentBytes = size_t{8} << 20;
-  while ((size_t{2} << shift_) * floats_ * sizeof(float) <= kSegmentBytes && (uint64_t{1} << shift_) < capacity) {
-    shift_++;
-  }
+SlotStore::SlotStore(const SlotShape& shape, uint32_t capacity)
+    : section_(shape.section), state_bytes_(shape.state_bytes), capacity_(capacity) {
+  // Reserved addresses, not memory; large enough for the part that does not fill a huge page to be a small one.
+  constexpr size_t kSegmentBytes = size_t{64} << 20;
+  while ((size_t{2} << shift_) * slot_bytes() <= kSegmentBytes && (uint64_t{1} << shift_) < capacity) shift_++;
   mask_ = (1u << shift_) - 1;
 }
 
-SlotStore::~SlotStore() {
-  for (const auto& page : pages_) {
-    if (!page) continue;
-    for (uint32_t i = 0; i < (1u << kPageBits); i++) {
-      if (page[i].slots) free_pages(page[i].slots, segment_bytes());
-    }
-  }
-}
-
 void SlotStore::ensure(uint32_t slot) {
-  const uint32_t index = slot >> shift_;
-  const uint32_t page = index >> kPageBits;
+  const uint32_t index = slot >> shift_, page = index >> kPageBits;
+  const uint32_t segments = ((capacity_ - 1) >> shift_) + 1;
   if (page >= pages_.size()) pages_.resize(page + 1);
-  if (!pages_[page]) pages_[page] = std::make_unique<Segment[]>(1u << kPageBits);
-  Segment& segment = pages_[page][index & ((1u << kPageBits) - 1)];
-  if (segment.slots) return;
-  auto records = std::make_unique<SlotRecord[]>(static_cast<size_t>(mask_) + 1);
-  float* slots = static_cast<float*>(allocate_pages(segment_bytes()));
-  if (!slots) throw std::bad_alloc();
-  segment.slots = slots;
-  segment.records = std::move(records);
-  bytes_ += segment_bytes() + (static_cast<size_t>(mask_) + 1) * sizeof(SlotRecord);
+  if (!pages_[page]) {
+    const uint32_t count = std::min(1u << kPageBits, segments - (page << kPageBits));
+    pages_[page] = std::make_unique<Segment[]>(count);
+    bytes_ += count * sizeof(Segment);
+  }
+  Segment& own = segment(slot);
+  const uint32_t used = (slot & mask_) + 1;
+  if (used <= own.used) return;
+  if (own.used == 0) {
+    const size_t slots = std::min(mask_ + 1, capacity_ - (index << shift_));
+    LazyBlock weights(slots * section_ * sizeof(float)), state(slots * state_bytes_);
+    own.records = LazyBlock(slots * sizeof(SlotRecord));
+    own.weights = std::move(weights);
+    own.state = std::move(state);
+  }
+  own.weights.use(used * section_ * sizeof(float));
+  own.state.use(used * state_bytes_);
+  own.records.use(used * sizeof(SlotRecord));
+  bytes_ += (used - own.used) * slot_bytes();
+  own.used = used;
 }
 
 }  // namespace lorakeet

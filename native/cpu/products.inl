@@ -37,15 +37,15 @@ struct Ahead {
   struct Range {
     const char *line, *end;
   };
-  Range ranges[3] = {};  // one after the other; those behind the last are empty
+  Range ranges[4] = {};  // one after the other; those behind the last are empty
   int current = 0, count = 0;
   uint64_t fetched = 0;            // bytes
   uint64_t reached = 0, rate = 0;  // bytes that should be on their way by now, and per unit of work; in 1/65536
 
-  void add(const float* first, size_t floats) {
-    const char* line = reinterpret_cast<const char*>(first);
-    ranges[count++] = {line, line + floats * sizeof(float)};
-    rate += floats * sizeof(float);
+  void add(const void* first, size_t bytes) {
+    const char* line = static_cast<const char*>(first);
+    ranges[count++] = {line, line + bytes};
+    rate += bytes;
   }
   // After the last add(): how much work there is to spread the fetching over.
   void spread_over(double work) { rate = static_cast<uint64_t>(65536.0 * static_cast<double>(rate) / work); }

@@ -5,7 +5,8 @@
 // dots and axpys then run along contiguous memory with one load per 16 features and rank. The last tile is padded with
 // zeros, and every phase keeps the padding zero.
 //
-//   slot = sections [weights | fisher | anchor | moment1 | moment2], each [A tiles | Bᵀ tiles]
+//   section = [A tiles | Bᵀ tiles]
+//   slot    = weights, one section, and apart from them its state, the sections [moment1 | moment2 | fisher | anchor]
 #pragma once
 
 #include <stddef.h>
@@ -21,12 +22,20 @@ constexpr uint32_t kChunk = 16;
 struct SlotShape {
   uint32_t rank, in_features, out_features;
   uint32_t in_tiles, out_tiles;
-  size_t section;                           // floats in one section: rank · 16 · (in_tiles + out_tiles)
+  size_t section;                           // numbers in one section: rank · 16 · (in_tiles + out_tiles)
   size_t loraB;                             // where Bᵀ starts within a section
-  size_t floats;                            // floats in the whole slot
-  size_t fisher, anchor, moment1, moment2;  // section offsets; 0: the slot has none
-  uint32_t sections;
+  bool ewc, moments;                        // which sections a slot's state has
+  size_t moment1, moment2, fisher, anchor;  // where they start, in bytes
+  size_t state_bytes;
 };
+
+// Where a slot's numbers are.
+struct SlotData {
+  float* weights;
+  char* state;  // null where the shape has none
+};
+
+inline float* section_at(const SlotData& slot, size_t offset) { return reinterpret_cast<float*>(slot.state + offset); }
 
 // What no number of a slot exceeds in magnitude. A step is taken in place, and what it overwrites is gone, so it must
 // be known beforehand that it cannot overflow: bounds grow with every step by what the step can add at most, and while
@@ -53,7 +62,7 @@ struct RowSource {
   uint32_t features;
 };
 
-// One thread's working memory; see scratch_floats. All pieces are 64-byte aligned.
+// One thread's working memory; see buffers.h. All pieces are 64-byte aligned.
 struct Scratch {
   float* rows;      // [chunk][padded in]   copies of rows whose length is no multiple of a tile
   float* targets;   // [chunk][padded out]
@@ -62,17 +71,20 @@ struct Scratch {
   float* weighted;  // [chunk][rank]   c·s·A·x
   float* backward;  // [chunk][rank]   c·s·Bᵀ·error
   float* gradient;  // [section]
-  float* backup;    // [slot]           the slot as it was, where a step could overflow
+  float* backup;    // [weights | moments]  as they were, where a step could overflow
 };
 
-// What will be updated after a slot, to be fetched meanwhile; null where there is none, or where rows are ids.
+// What will be updated after a slot, to be fetched meanwhile; null where there is none, where rows are ids, or where
+// the step will not look at the state.
 struct Upcoming {
-  const float *slot, *x, *target;
+  const float* weights;
+  const char* state;
+  const float *x, *target;
   uint32_t rows;
 };
 
 struct SlotUpdate {
-  float* slot;
+  SlotData slot;
   Upcoming next;
   uint32_t steps_taken;
   SlotBounds bounds;  // in and out
@@ -86,7 +98,7 @@ struct SlotUpdate {
 };
 
 struct SlotConsolidation {
-  float* slot;
+  SlotData slot;
   RowSource x;
   uint32_t first_row, rows;
   float decay;
@@ -95,13 +107,13 @@ struct SlotConsolidation {
 // The kernels of one instruction set.
 struct IsaKernels {
   const char* name;
-  // y[i] = (residual: x[i] +) s·B·A·x[i] for `rows` rows that all belong to `slot`; `next`: the slot that comes after,
-  // or null
-  void (*apply)(const SlotShape&, const Hyperparameters&, const float* slot, const float* next, const RowSource& x,
+  // y[i] = (residual: x[i] +) s·B·A·x[i] for `rows` rows that all belong to the slot with these weights; `next`: those
+  // of the slot that comes after, or null
+  void (*apply)(const SlotShape&, const Hyperparameters&, const float* weights, const float* next, const RowSource& x,
                 uint32_t first_row, uint32_t rows, float* y, const Scratch&);
   // One optimizer step; the slot is written only if every new number is finite.
   void (*update)(const SlotShape&, const Hyperparameters&, SlotUpdate&, const Scratch&);
-  SlotBounds (*measure)(const SlotShape&, const float* slot);
+  SlotBounds (*measure)(const SlotShape&, const SlotData&);
   // False, with nothing written, if the new Fisher would not be finite. With commit = false nothing is written at all.
   bool (*consolidate)(const SlotShape&, const Hyperparameters&, const SlotConsolidation&, const Scratch&, bool commit);
 };

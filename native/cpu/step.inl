@@ -29,12 +29,12 @@ struct Stepper {
   Step step;
   size_t start = 0;  // of the matrix within its section
 
-  Stepper(const SlotShape& shape, float* slot, const Step& step)
-      : slot(slot),
-        moment1(slot + shape.moment1),
-        moment2(slot + shape.moment2),
-        fisher(slot + shape.fisher),
-        anchor(slot + shape.anchor),
+  Stepper(const SlotShape& shape, const SlotData& data, const Step& step)
+      : slot(data.weights),
+        moment1(section_at(data, shape.moment1)),
+        moment2(section_at(data, shape.moment2)),
+        fisher(section_at(data, shape.fisher)),
+        anchor(section_at(data, shape.anchor)),
         step(step) {}
 
   // As the tail of a gradient pass: g is a finished vector of the gradient.
@@ -93,14 +93,14 @@ LORAKEET_INLINE float largest(const float* v, size_t count) {
   return result;
 }
 
-static SlotBounds measure(const SlotShape& shape, const float* slot) {
-  SlotBounds bounds = {largest(slot, shape.section), 0, 0};
-  if (shape.anchor) {
-    const float anchor = largest(slot + shape.anchor, shape.section);
+static SlotBounds measure(const SlotShape& shape, const SlotData& slot) {
+  SlotBounds bounds = {largest(slot.weights, shape.section), 0, 0};
+  if (shape.ewc) {
+    const float anchor = largest(section_at(slot, shape.anchor), shape.section);
     if (anchor > bounds.weights) bounds.weights = anchor;
-    bounds.fisher = largest(slot + shape.fisher, shape.section);
+    bounds.fisher = largest(section_at(slot, shape.fisher), shape.section);
   }
-  if (shape.moment1) bounds.moments = largest(slot + shape.moment1, 2 * shape.section);
+  if (shape.moments) bounds.moments = largest(section_at(slot, shape.moment1), 2 * shape.section);
   return bounds;
 }
 

@@ -83,10 +83,14 @@ LORAKEET_INLINE bool take_safely(const SlotShape& shape, const Hyperparameters& 
     job.bounds = after;
     return true;
   }
-  memcpy(scratch.backup, job.slot, shape.floats * sizeof(float));
+  float *weights = job.slot.weights, *moments = section_at(job.slot, shape.moment1);
+  const size_t moment_count = shape.moments ? 2 * shape.section : 0;
+  memcpy(scratch.backup, weights, shape.section * sizeof(float));
+  if (moment_count) memcpy(scratch.backup + shape.section, moments, moment_count * sizeof(float));
   take_step();
-  if (!all_finite(job.slot, shape.floats)) {
-    memcpy(job.slot, scratch.backup, shape.floats * sizeof(float));
+  if (!all_finite(weights, shape.section) || !all_finite(moments, moment_count)) {
+    memcpy(weights, scratch.backup, shape.section * sizeof(float));
+    if (moment_count) memcpy(moments, scratch.backup + shape.section, moment_count * sizeof(float));
     return false;
   }
   job.bounds = measure(shape, job.slot);
@@ -119,9 +123,12 @@ static bool step_on_rows(const SlotShape& shape, const Hyperparameters& hyper, S
   double norm2 = 0;
   for (int of_b = 0; of_b < 2; of_b++) {
     const size_t start = of_b ? shape.loraB : 0;
-    const float* slot = job.slot + start;
-    NormTail<Ewc> tail = {scratch.gradient + start,  slot,  slot + shape.fisher, slot + shape.anchor,
-                          broadcast(job.ewc_lambda), zero()};
+    NormTail<Ewc> tail = {
+        scratch.gradient + start, job.slot.weights + start, nullptr, nullptr, broadcast(job.ewc_lambda), zero()};
+    if (Ewc == LORAKEET_EWC_GRADIENT) {
+      tail.fisher = section_at(job.slot, shape.fisher) + start;
+      tail.anchor = section_at(job.slot, shape.anchor) + start;
+    }
     if (!of_b) {
       gradient_of_a(shape, chunk, partial, scratch, tail, ahead);
     } else {
@@ -160,10 +167,12 @@ LORAKEET_INLINE auto finisher(uint32_t ewc) {
 // its share of the gradient, and half of the error; the step comes on top.
 LORAKEET_INLINE Ahead look_ahead(const SlotShape& shape, const SlotUpdate& job) {
   Ahead ahead;
-  if (!job.next.slot) return ahead;
-  ahead.add(job.next.slot, shape.floats);
-  if (job.next.x) ahead.add(job.next.x, static_cast<size_t>(job.next.rows) * shape.in_features);
-  if (job.next.target) ahead.add(job.next.target, static_cast<size_t>(job.next.rows) * shape.out_features);
+  if (!job.next.weights) return ahead;
+  ahead.add(job.next.weights, shape.section * sizeof(float));
+  if (job.next.state) ahead.add(job.next.state, shape.state_bytes);
+  const size_t rows_bytes = job.next.rows * sizeof(float);
+  if (job.next.x) ahead.add(job.next.x, rows_bytes * shape.in_features);
+  if (job.next.target) ahead.add(job.next.target, rows_bytes * shape.out_features);
   ahead.spread_over((2.5 * job.rows + kStepWork) * static_cast<double>(shape.section) / kTile);
   return ahead;
 }
@@ -181,7 +190,7 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
     }
   }
   const uint32_t rank = shape.rank;
-  const float* bt = job.slot + shape.loraB;
+  const float* bt = job.slot.weights + shape.loraB;
   const double per_weight = 2.0 / (shape.out_features * weight_sum);
   double loss = 0;
   Chunk chunk;
@@ -195,7 +204,7 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
       chunk.errors[i] = scratch.errors + i * row_stride(shape.out_tiles);
       chunk.coefficient[i] = static_cast<float>(job.row_weight ? job.row_weight[done + i] * per_weight : per_weight);
     }
-    project(job.slot, rank, shape.in_tiles, chunk.rows, chunk.n, hyper.scaling, scratch.hidden, ahead);
+    project(job.slot.weights, rank, shape.in_tiles, chunk.rows, chunk.n, hyper.scaling, scratch.hidden, ahead);
     weigh(scratch.hidden, chunk, rank, scratch.weighted);
     loss += error_pass(shape, bt, scratch.hidden, hyper.residual ? chunk.rows : nullptr, chunk.targets,
                        chunk.coefficient, chunk.n, scratch.errors, ahead);

@@ -94,7 +94,7 @@ typedef struct lorakeet_kernels {
 
   lorakeet_status (*create_pool)(const lorakeet_pool_config* config, lorakeet_pool** pool);
   void (*destroy_pool)(lorakeet_pool* pool);
-  /* Bytes of host or device memory that the pool holds at present. */
+  /* Bytes of host or device memory that the pool may touch at present: all that it has taken, not what it reserved. */
   uint64_t (*memory_bytes)(const lorakeet_pool* pool);
 
   lorakeet_status (*write)(lorakeet_pool* pool, const uint32_t* slots, uint32_t count, const float* slabs,
