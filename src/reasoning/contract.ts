@@ -123,6 +123,8 @@ export interface EpisodeOutput {
   avgLoss: number;
   /** Loss on this batch before the step. */
   lossBefore: number;
+  /** √ mean of ‖y − x‖²/d before the step, y the adapter's output: how far it moves the rows; 0 for a new adapter */
+  correctionRms: number;
   /** Loss on the same batch after it. */
   lossAfter: number;
   /** lossBefore − lossAfter */
