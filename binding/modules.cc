@@ -17,7 +17,7 @@ namespace lorakeet {
 namespace {
 
 // Changes with every change of the addon's functions; src/kernels/native.ts expects the same number.
-constexpr uint32_t kBindingVersion = 3;
+constexpr uint32_t kBindingVersion = 4;
 
 #if defined(_WIN32)
 
@@ -148,8 +148,9 @@ void pin_module() {
   });
 }
 
-// info(withCuda): { bindingVersion, kernelsAbi, instructionSets: string[], cudaDevice?: string, cudaReason?: string }
-// Opening the CUDA module is slow, so its two fields are there only when asked for.
+// info(withCuda): { bindingVersion, kernelsAbi, instructionSets: string[], stateDtypes: number,
+//                   cudaDevice?: string, cudaReason?: string, cudaStateDtypes?: number }
+// Opening the CUDA module is slow, so its fields are there only when asked for. stateDtypes are the table's bits.
 Napi::Value info(const Napi::CallbackInfo& call) {
   const Napi::Env env = call.Env();
   Napi::Object result = Napi::Object::New(env);
@@ -160,9 +161,11 @@ Napi::Value info(const Napi::CallbackInfo& call) {
     sets.Set(i, Napi::String::New(env, kernels->device));
   }
   result.Set("instructionSets", sets);
+  result.Set("stateDtypes", lorakeet_cpu_kernels(0)->state_dtypes);
   if (call[0].IsBoolean() && call[0].As<Napi::Boolean>()) {
     result.Set("cudaDevice", cuda().kernels ? cuda().kernels->device : "");
     result.Set("cudaReason", cuda().reason);
+    result.Set("cudaStateDtypes", cuda().kernels ? cuda().kernels->state_dtypes : 0);
   }
   return result;
 }

@@ -94,6 +94,7 @@ Problem read_config(napi_env env, napi_value object, lorakeet_pool_config* confi
       {"residual", 0, 1, &config->residual, nullptr},
       {"optimizer", 0, 1, &config->optimizer, nullptr},
       {"ewc", 0, 2, &config->ewc, nullptr},
+      {"stateDtype", 0, 1, &config->state_dtype, nullptr},
       {"scaling", -kFinite, kFinite, nullptr, &config->scaling},
       {"learningRate", 0, kFinite, nullptr, &config->learning_rate},
       {"maxGradNorm", std::numeric_limits<double>::min(), kAny, nullptr, &config->max_grad_norm},
@@ -144,6 +145,10 @@ napi_value create_pool(napi_env env, napi_callback_info info) {
   }
   lorakeet_pool_config config{};
   if (Problem problem = read_config(env, argv[2], &config)) return throw_problem(env, problem);
+  if (!(kernels->state_dtypes & 1u << config.state_dtype)) {
+    return throw_problem(env, {"ERR_BACKEND_UNAVAILABLE",
+                               std::string("stateDtype: ") + kernels->device + " does not keep what was asked for"});
+  }
   auto pool = std::make_shared<Pool>(kernels, config);
   const lorakeet_status status = kernels->create_pool(&config, &pool->handle);
   if (status != LORAKEET_OK) return throw_problem(env, status_problem(status));

@@ -40,6 +40,7 @@ export function benchConfig({ dim, rank }: Shape, optimizer: Optimizer, capacity
         ? { kind: 'sgd', weightDecay: 0 }
         : { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
     ewc: { form: 'proximal', lambda: 0.5 },
+    stateDtype: 'fp32',
     learningRate: 0.001,
     maxGradNorm: 1,
     threads: 1,

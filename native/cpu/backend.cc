@@ -105,10 +105,20 @@ void spread(uint32_t workers, uint32_t count, const Job& job) {
   });
 }
 
+void assign(float& to, float from) { to = from; }
+void assign(Bf16& to, float from) { to = nearest(from); }
+void assign(float& to, Bf16 from) { to = to_float(from); }
+
 // Between one tile-major section of a slot and that of a row-major slab of src/kernels/layout.ts, tile by tile.
-template <bool ToSlot>
-void convert_section(const SlotShape& shape, float* tile, float* slab) {
-  const auto move = [](float& tiled, float& dense) { (ToSlot ? tiled : dense) = ToSlot ? dense : tiled; };
+template <bool ToSlot, typename Number>
+void convert_section(const SlotShape& shape, Number* tile, float* slab) {
+  const auto move = [](Number& tiled, float& dense) {
+    if constexpr (ToSlot) {
+      assign(tiled, dense);
+    } else {
+      assign(dense, tiled);
+    }
+  };
   const size_t rank = shape.rank;
   for (size_t first = 0; first < shape.in_features; first += kTile, tile += rank * kTile) {
     const size_t width = std::min<size_t>(kTile, shape.in_features - first);
@@ -135,9 +145,14 @@ template <bool ToSlot>
 void convert(const SlotShape& shape, const SlotData& slot, float* slab) {
   const size_t section = slab_section(shape);
   convert_section<ToSlot>(shape, slot.weights, slab);
-  if (shape.ewc) {
-    convert_section<ToSlot>(shape, section_at(slot, shape.fisher), slab += section);
-    convert_section<ToSlot>(shape, section_at(slot, shape.anchor), slab += section);
+  for (const size_t offset : {shape.fisher, shape.anchor}) {
+    if (!shape.ewc) break;
+    slab += section;
+    if (shape.bf16) {
+      convert_section<ToSlot>(shape, section_at<Bf16>(slot, offset), slab);
+    } else {
+      convert_section<ToSlot>(shape, section_at(slot, offset), slab);
+    }
   }
   if (shape.moments) {
     convert_section<ToSlot>(shape, section_at(slot, shape.moment1), slab += section);
@@ -165,7 +180,7 @@ lorakeet_status write(lorakeet_pool* pool, const uint32_t* slots, uint32_t count
     for (uint32_t i = 0; i < count; i++) {
       // ToSlot only reads the slab
       convert<true>(pool->shape, pool->store.data(slots[i]), const_cast<float*>(slabs) + i * length);
-      pool->store.record(slots[i]) = {steps[i], pool->isa.measure(pool->shape, pool->store.data(slots[i]))};
+      pool->store.record(slots[i]) = {steps[i], 0, pool->isa.measure(pool->shape, pool->store.data(slots[i]))};
     }
     return LORAKEET_OK;
   });
@@ -294,12 +309,18 @@ lorakeet_status consolidate(lorakeet_pool* pool, const lorakeet_consolidate_batc
       spread(workers, batch->users, [&](uint32_t worker, uint32_t first, uint32_t last) {
         for (uint32_t u = first; u < last; u++) {
           const uint32_t row = batch->row_offsets[u];
-          const SlotConsolidation job = {pool->store.data(batch->slots[u]), x, row, batch->row_offsets[u + 1] - row,
-                                         static_cast<float>(batch->decay)};
+          SlotRecord& record = pool->store.record(batch->slots[u]);
+          const SlotConsolidation job = {pool->store.data(batch->slots[u]),
+                                         x,
+                                         row,
+                                         batch->row_offsets[u + 1] - row,
+                                         static_cast<float>(batch->decay),
+                                         rounding_key(record.steps, record.consolidations)};
           if (!pool->isa.consolidate(pool->shape, pool->hyper, job, pool->scratch[worker]->scratch, commit)) {
             all_finite = false;
           } else if (commit) {
-            pool->store.record(batch->slots[u]).bounds = pool->isa.measure(pool->shape, job.slot);
+            record.bounds = pool->isa.measure(pool->shape, job.slot);
+            record.consolidations++;
           }
         }
       });
@@ -319,9 +340,20 @@ lorakeet_status create_pool(const lorakeet_pool_config* config, lorakeet_pool** 
 
 template <const IsaKernels* (*Isa)()>
 const lorakeet_kernels* table() {
-  static const lorakeet_kernels kernels = {
-      LORAKEET_KERNELS_ABI, Isa()->name, create_pool<Isa>, destroy_pool, memory_bytes, write, read, copy, clear,
-      bind_items,           apply,       update,           consolidate};
+  static const lorakeet_kernels kernels = {LORAKEET_KERNELS_ABI,
+                                           Isa()->name,
+                                           1u << LORAKEET_FP32 | 1u << LORAKEET_BF16,
+                                           create_pool<Isa>,
+                                           destroy_pool,
+                                           memory_bytes,
+                                           write,
+                                           read,
+                                           copy,
+                                           clear,
+                                           bind_items,
+                                           apply,
+                                           update,
+                                           consolidate};
   return &kernels;
 }
 

@@ -4,6 +4,12 @@
 
 namespace lorakeet {
 
+namespace {
+
+constexpr size_t kLine = 64;  // bytes of a cache line
+
+}  // namespace
+
 SlotShape slot_shape(const lorakeet_pool_config& config) {
   SlotShape shape{};
   shape.rank = config.rank;
@@ -13,6 +19,7 @@ SlotShape slot_shape(const lorakeet_pool_config& config) {
   shape.out_tiles = (config.out_features + kTile - 1) / kTile;
   shape.loraB = static_cast<size_t>(shape.rank) * kTile * shape.in_tiles;
   shape.section = shape.loraB + static_cast<size_t>(shape.rank) * kTile * shape.out_tiles;
+  shape.bf16 = config.state_dtype == LORAKEET_BF16;
   shape.ewc = config.ewc != LORAKEET_EWC_NONE;
   shape.moments = config.optimizer == LORAKEET_ADAMW;
   if (shape.moments) {
@@ -21,9 +28,10 @@ SlotShape slot_shape(const lorakeet_pool_config& config) {
     shape.state_bytes = shape.moment2 + shape.section * sizeof(float);
   }
   if (shape.ewc) {
+    const size_t bytes = shape.section * (shape.bf16 ? sizeof(Bf16) : sizeof(float));
     shape.fisher = shape.state_bytes;
-    shape.anchor = shape.fisher + shape.section * sizeof(float);
-    shape.state_bytes = shape.anchor + shape.section * sizeof(float);
+    shape.anchor = shape.fisher + bytes;
+    shape.state_bytes = (shape.anchor + bytes + kLine - 1) / kLine * kLine;
   }
   return shape;
 }

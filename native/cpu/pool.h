@@ -16,7 +16,7 @@ SlotShape slot_shape(const lorakeet_pool_config& config);
 
 // What is known of a slot beside its numbers. All zero, as fresh memory is, for a slot that is all zeros.
 struct SlotRecord {
-  uint32_t steps;
+  uint32_t steps, consolidations;
   SlotBounds bounds;
 };
 

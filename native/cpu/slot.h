@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bf16.h"
+
 namespace lorakeet {
 
 constexpr uint32_t kTile = 16;
@@ -25,6 +27,7 @@ struct SlotShape {
   size_t section;                           // numbers in one section: rank · 16 · (in_tiles + out_tiles)
   size_t loraB;                             // where Bᵀ starts within a section
   bool ewc, moments;                        // which sections a slot's state has
+  bool bf16;                                // fisher and anchor are Bf16
   size_t moment1, moment2, fisher, anchor;  // where they start, in bytes
   size_t state_bytes;
 };
@@ -35,7 +38,10 @@ struct SlotData {
   char* state;  // null where the shape has none
 };
 
-inline float* section_at(const SlotData& slot, size_t offset) { return reinterpret_cast<float*>(slot.state + offset); }
+template <typename Number = float>
+static inline Number* section_at(const SlotData& slot, size_t offset) {
+  return reinterpret_cast<Number*>(slot.state + offset);
+}
 
 // What no number of a slot exceeds in magnitude. A step is taken in place, and what it overwrites is gone, so it must
 // be known beforehand that it cannot overflow: bounds grow with every step by what the step can add at most, and while
@@ -102,6 +108,7 @@ struct SlotConsolidation {
   RowSource x;
   uint32_t first_row, rows;
   float decay;
+  uint32_t rounding_key;  // see bf16.h
 };
 
 // The kernels of one instruction set.

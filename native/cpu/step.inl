@@ -22,10 +22,11 @@ struct Step {
 
 // The step itself, on one vector after the other, in place. Everything is held by value: as far as the compiler knows,
 // a store through any pointer could change what a reference leads to, and all of it would be loaded anew.
-template <bool AdamW, lorakeet_ewc Ewc>
+// State: what Fisher and anchor are kept as.
+template <bool AdamW, lorakeet_ewc Ewc, typename State>
 struct Stepper {
   float *slot, *moment1, *moment2;
-  const float *fisher, *anchor;
+  const State *fisher, *anchor;
   Step step;
   size_t start = 0;  // of the matrix within its section
 
@@ -33,8 +34,8 @@ struct Stepper {
       : slot(data.weights),
         moment1(section_at(data, shape.moment1)),
         moment2(section_at(data, shape.moment2)),
-        fisher(section_at(data, shape.fisher)),
-        anchor(section_at(data, shape.anchor)),
+        fisher(section_at<State>(data, shape.fisher)),
+        anchor(section_at<State>(data, shape.anchor)),
         step(step) {}
 
   // As the tail of a gradient pass: g is a finished vector of the gradient.
@@ -60,10 +61,11 @@ struct Stepper {
 };
 
 // Keeps the gradient and sums its squares; with the gradient form of EWC, g += λ·F·(θ − θ*) first.
-template <lorakeet_ewc Ewc>
+template <lorakeet_ewc Ewc, typename State>
 struct NormTail {
   float* gradient;
-  const float *slot, *fisher, *anchor;
+  const float* slot;
+  const State *fisher, *anchor;
   Vec lambda, squares;
 
   LORAKEET_MEMBER void operator()(Vec g, size_t offset) {
@@ -81,7 +83,8 @@ struct StoreTail {
   LORAKEET_MEMBER void operator()(Vec g, size_t offset) { store(gradient + offset, g); }
 };
 
-LORAKEET_INLINE float largest(const float* v, size_t count) {
+template <typename Number>
+LORAKEET_INLINE float largest(const Number* v, size_t count) {
   Vec most = zero();
   for (size_t j = 0; j < count; j += kWidth) {
     const Vec x = load(v + j);
@@ -93,13 +96,16 @@ LORAKEET_INLINE float largest(const float* v, size_t count) {
   return result;
 }
 
+template <typename State>
+LORAKEET_INLINE void measure_ewc(const SlotShape& shape, const SlotData& slot, SlotBounds* bounds) {
+  const float anchor = largest(section_at<State>(slot, shape.anchor), shape.section);
+  if (anchor > bounds->weights) bounds->weights = anchor;
+  bounds->fisher = largest(section_at<State>(slot, shape.fisher), shape.section);
+}
+
 static SlotBounds measure(const SlotShape& shape, const SlotData& slot) {
   SlotBounds bounds = {largest(slot.weights, shape.section), 0, 0};
-  if (shape.ewc) {
-    const float anchor = largest(section_at(slot, shape.anchor), shape.section);
-    if (anchor > bounds.weights) bounds.weights = anchor;
-    bounds.fisher = largest(section_at(slot, shape.fisher), shape.section);
-  }
+  if (shape.ewc) shape.bf16 ? measure_ewc<Bf16>(shape, slot, &bounds) : measure_ewc<float>(shape, slot, &bounds);
   if (shape.moments) bounds.moments = largest(section_at(slot, shape.moment1), 2 * shape.section);
   return bounds;
 }

@@ -99,7 +99,7 @@ LORAKEET_INLINE bool take_safely(const SlotShape& shape, const Hyperparameters& 
 
 // A single row's gradients are outer products, whose norms are products of norms: the clip factor is known before a
 // gradient is, and each vector of it goes straight into the step.
-template <bool AdamW, lorakeet_ewc Ewc>
+template <bool AdamW, lorakeet_ewc Ewc, typename State>
 static bool step_on_one_row(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
                             const Scratch& scratch, Ahead& ahead) {
   const double norm2 =
@@ -109,7 +109,7 @@ static bool step_on_one_row(const SlotShape& shape, const Hyperparameters& hyper
   float scale;
   if (!clip_factor(job, norm2, &scale)) return false;
   return take_safely(shape, hyper, job, scale, scratch, [&] {
-    Stepper<AdamW, Ewc> stepper(shape, job.slot, step_of(hyper, job, scale));
+    Stepper<AdamW, Ewc, State> stepper(shape, job.slot, step_of(hyper, job, scale));
     gradient_of_a(shape, chunk, nullptr, scratch, stepper, ahead);
     stepper.start = shape.loraB;
     gradient_of_b(shape, chunk, nullptr, scratch, stepper, ahead);
@@ -117,17 +117,17 @@ static bool step_on_one_row(const SlotShape& shape, const Hyperparameters& hyper
 }
 
 // Gradients of the last chunk on top of `partial`, those of the chunks before it (or null); then the step.
-template <bool AdamW, lorakeet_ewc Ewc>
+template <bool AdamW, lorakeet_ewc Ewc, typename State>
 static bool step_on_rows(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
                          const float* partial, const Scratch& scratch, Ahead& ahead) {
   double norm2 = 0;
   for (int of_b = 0; of_b < 2; of_b++) {
     const size_t start = of_b ? shape.loraB : 0;
-    NormTail<Ewc> tail = {
+    NormTail<Ewc, State> tail = {
         scratch.gradient + start, job.slot.weights + start, nullptr, nullptr, broadcast(job.ewc_lambda), zero()};
     if (Ewc == LORAKEET_EWC_GRADIENT) {
-      tail.fisher = section_at(job.slot, shape.fisher) + start;
-      tail.anchor = section_at(job.slot, shape.anchor) + start;
+      tail.fisher = section_at<State>(job.slot, shape.fisher) + start;
+      tail.anchor = section_at<State>(job.slot, shape.anchor) + start;
     }
     if (!of_b) {
       gradient_of_a(shape, chunk, partial, scratch, tail, ahead);
@@ -139,7 +139,7 @@ static bool step_on_rows(const SlotShape& shape, const Hyperparameters& hyper, S
   float scale;
   if (!clip_factor(job, norm2, &scale)) return false;
   return take_safely(shape, hyper, job, scale, scratch, [&] {
-    Stepper<AdamW, Ewc> stepper(shape, job.slot, step_of(hyper, job, scale));
+    Stepper<AdamW, Ewc, State> stepper(shape, job.slot, step_of(hyper, job, scale));
     for (size_t tile = 0; tile < shape.section; tile += kTile) {
       ahead.worked(kStepWork);
       LORAKEET_UNROLL for (size_t j = tile; j < tile + kTile; j += kWidth) stepper(load(scratch.gradient + j), j);
@@ -147,20 +147,23 @@ static bool step_on_rows(const SlotShape& shape, const Hyperparameters& hyper, S
   });
 }
 
-template <bool AdamW, lorakeet_ewc Ewc>
+template <bool AdamW, lorakeet_ewc Ewc, typename State>
 static bool finish_update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpdate& job, const Chunk& chunk,
                           const float* partial, const Scratch& scratch, Ahead& ahead) {
   // the penalty's own gradient has no such shape
   if (job.rows == 1 && Ewc != LORAKEET_EWC_GRADIENT)
-    return step_on_one_row<AdamW, Ewc>(shape, hyper, job, chunk, scratch, ahead);
-  return step_on_rows<AdamW, Ewc>(shape, hyper, job, chunk, partial, scratch, ahead);
+    return step_on_one_row<AdamW, Ewc, State>(shape, hyper, job, chunk, scratch, ahead);
+  return step_on_rows<AdamW, Ewc, State>(shape, hyper, job, chunk, partial, scratch, ahead);
 }
 
 template <bool AdamW>
-LORAKEET_INLINE auto finisher(uint32_t ewc) {
-  return ewc == LORAKEET_EWC_NONE       ? finish_update<AdamW, LORAKEET_EWC_NONE>
-         : ewc == LORAKEET_EWC_PROXIMAL ? finish_update<AdamW, LORAKEET_EWC_PROXIMAL>
-                                        : finish_update<AdamW, LORAKEET_EWC_GRADIENT>;
+LORAKEET_INLINE auto finisher(uint32_t ewc, bool bf16) {
+  if (ewc == LORAKEET_EWC_NONE) return finish_update<AdamW, LORAKEET_EWC_NONE, float>;
+  if (ewc == LORAKEET_EWC_PROXIMAL) {
+    return bf16 ? finish_update<AdamW, LORAKEET_EWC_PROXIMAL, Bf16>
+                : finish_update<AdamW, LORAKEET_EWC_PROXIMAL, float>;
+  }
+  return bf16 ? finish_update<AdamW, LORAKEET_EWC_GRADIENT, Bf16> : finish_update<AdamW, LORAKEET_EWC_GRADIENT, float>;
 }
 
 // Spreads the fetching of what comes next over this update's work: per parameter, each row costs a product with A or B,
@@ -225,7 +228,7 @@ static void update(const SlotShape& shape, const Hyperparameters& hyper, SlotUpd
     }
     // Before the first consolidation there is nothing to hold on to: the penalty is zero, and so is its gradient.
     const uint32_t ewc = job.bounds.fisher > 0 && job.ewc_lambda > 0 ? hyper.ewc : uint32_t{LORAKEET_EWC_NONE};
-    const auto finish = hyper.adamw ? finisher<true>(ewc) : finisher<false>(ewc);
+    const auto finish = hyper.adamw ? finisher<true>(ewc, shape.bf16) : finisher<false>(ewc, shape.bf16);
     if (!finish(shape, hyper, job, chunk, partial, scratch, ahead)) job.flags = LORAKEET_FLAG_REJECTED;
   }
 }

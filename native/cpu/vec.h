@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "bf16.h"
+
 #if defined(LORAKEET_VEC_SCALAR)
 // asked for: one float at a time
 #elif defined(__AVX512F__)
@@ -44,6 +46,10 @@ using Vec = __m512;
 constexpr int kWidth = 16;
 constexpr int kRegisters = 32;
 LORAKEET_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+LORAKEET_INLINE Vec load(const lorakeet::Bf16* p) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
 LORAKEET_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 LORAKEET_INLINE Vec broadcast(float f) { return _mm512_set1_ps(f); }
 LORAKEET_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
@@ -71,6 +77,10 @@ using Vec = __m256;
 constexpr int kWidth = 8;
 constexpr int kRegisters = 16;
 LORAKEET_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
+LORAKEET_INLINE Vec load(const lorakeet::Bf16* p) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
 LORAKEET_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
 LORAKEET_INLINE Vec broadcast(float f) { return _mm256_set1_ps(f); }
 LORAKEET_INLINE Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
@@ -91,6 +101,9 @@ using Vec = float32x4_t;
 constexpr int kWidth = 4;
 constexpr int kRegisters = 32;
 LORAKEET_INLINE Vec load(const float* p) { return vld1q_f32(p); }
+LORAKEET_INLINE Vec load(const lorakeet::Bf16* p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(reinterpret_cast<const uint16_t*>(p)), 16));
+}
 LORAKEET_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
 LORAKEET_INLINE Vec broadcast(float f) { return vdupq_n_f32(f); }
 LORAKEET_INLINE Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
@@ -110,6 +123,10 @@ using Vec = __m128;
 constexpr int kWidth = 4;
 constexpr int kRegisters = 16;
 LORAKEET_INLINE Vec load(const float* p) { return _mm_loadu_ps(p); }
+LORAKEET_INLINE Vec load(const lorakeet::Bf16* p) {
+  const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
+}
 LORAKEET_INLINE void store(float* p, Vec v) { _mm_storeu_ps(p, v); }
 LORAKEET_INLINE Vec broadcast(float f) { return _mm_set1_ps(f); }
 LORAKEET_INLINE Vec add(Vec a, Vec b) { return _mm_add_ps(a, b); }
@@ -133,6 +150,7 @@ struct Vec {
 constexpr int kWidth = 1;
 constexpr int kRegisters = 16;
 LORAKEET_INLINE Vec load(const float* p) { return {*p}; }
+LORAKEET_INLINE Vec load(const lorakeet::Bf16* p) { return {lorakeet::to_float(*p)}; }
 LORAKEET_INLINE void store(float* p, Vec a) { *p = a.v; }
 LORAKEET_INLINE Vec broadcast(float f) { return {f}; }
 LORAKEET_INLINE Vec add(Vec a, Vec b) { return {a.v + b.v}; }

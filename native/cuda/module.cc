@@ -84,6 +84,7 @@ extern "C" LORAKEET_EXPORT const lorakeet_kernels* lorakeet_cuda_kernels(char* r
   static const lorakeet_kernels kernels = {
       LORAKEET_KERNELS_ABI,
       probe.name.c_str(),
+      1u << LORAKEET_FP32,
       create_pool,
       destroy_pool,
       memory_bytes,

@@ -43,6 +43,10 @@ export interface EwcConfig {
   lambda: number;
 }
 
+/** How Fisher and anchor are kept, in 4 or in 2 bytes a number. */
+export const STATE_DTYPES = ['fp32', 'bf16'] as const;
+export type StateDtype = (typeof STATE_DTYPES)[number];
+
 export const MAX_RANK = 256;
 export const MAX_FEATURES = 8192;
 export const MAX_CAPACITY = 2 ** 31 - 1;
@@ -65,6 +69,14 @@ export interface PoolConfig {
   optimizer: OptimizerConfig;
   /** null: no Fisher and anchor sections, no penalty. */
   ewc: EwcConfig | null;
+  /**
+   * 'bf16' keeps Fisher and anchor in half the memory, with 8 significant bits; weights and moments stay fp32, slabs too.
+   * What is written, and the new anchor of consolidate, is rounded to nearest (ties to even, nothing finite to infinity),
+   * so that what was read is written back unchanged. The new Fisher is rounded up or down at random in proportion: many
+   * contributions too small for 8 bits still add up to their sum. Reproducibly so: the random bits are a hash of the
+   * slot's step count, its consolidations since it was last written, and the number and its place in the slot.
+   */
+  stateDtype: StateDtype;
   /** Default step size, ≥ 0. */
   learningRate: number;
   /** Default clipping bound of the gradient's global L2 norm over A and B, > 0; Infinity: never clip. */
@@ -179,6 +191,8 @@ export interface KernelBackend {
   readonly name: BackendName;
   /** What executes: 'js', an instruction set ('baseline', 'avx2', 'avx512', 'neon'), or a GPU's name. */
   readonly device: string;
+  /** Those that createPool takes; others are ERR_BACKEND_UNAVAILABLE. */
+  readonly stateDtypes: readonly StateDtype[];
   createPool(config: PoolConfig): KernelPool;
   /**
    * Where the first NaN or infinity stands in `values`; −1 if there is none. All numbers before it are copied to `copy`,

@@ -3,10 +3,11 @@
  * derivations. Everything is computed in double and rounded once, when it is stored; the work arrays belong to the pool
  * and are reused by every call.
  */
+import { roundingKey, roundStochastically, roundToNearest } from './bf16.js';
 import { type PoolConfig, UpdateFlag } from './contract.js';
 import { accumulate, expand, project } from './js-blocks.js';
 import type { SlotState } from './js-slots.js';
-import type { SlabLayout, SlabSection } from './layout.js';
+import { type SlabLayout, type SlabSection, sectionView } from './layout.js';
 
 /** The largest step count that a Uint32Array can report; the counter stops there. */
 const MAX_STEP = 2 ** 32 - 1;
@@ -128,8 +129,15 @@ export class SlotMath {
 
   /** Stores a new Fisher and makes the present weights the anchor. */
   setFisherAndAnchor(state: SlotState, fisher: Float32Array): void {
-    state.values.set(fisher, this.#offset('fisher'));
-    state.values.copyWithin(this.#offset('anchor'), 0, this.#layout.parameterCount);
+    const { values } = state;
+    values.set(fisher, this.#offset('fisher'));
+    values.copyWithin(this.#offset('anchor'), 0, this.#layout.parameterCount);
+    if (this.#config.stateDtype === 'bf16') {
+      const view = (section: SlabSection) => sectionView(this.#layout, values, section) as Float32Array;
+      roundStochastically(view('fisher'), roundingKey(state.step, state.consolidations));
+      roundToNearest(view('anchor'));
+    }
+    state.consolidations += 1;
   }
 
   #offset(section: SlabSection): number {

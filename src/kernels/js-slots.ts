@@ -5,13 +5,16 @@
  * features, of A and of B, then runs along contiguous memory. Slabs are converted when they come in or go out.
  */
 import { LorakeetError } from '../errors.js';
+import { roundToNearest } from './bf16.js';
 import type { PoolConfig } from './contract.js';
-import type { SlabLayout } from './layout.js';
+import { type SlabLayout, sectionView } from './layout.js';
 
 export interface SlotState {
   values: Float32Array;
   /** Optimizer steps taken. */
   step: number;
+  /** Consolidations since the slot was written. */
+  consolidations: number;
 }
 
 export class SlotStore {
@@ -24,7 +27,7 @@ export class SlotStore {
   constructor(config: Readonly<PoolConfig>, layout: SlabLayout) {
     this.#config = config;
     this.#layout = layout;
-    this.#zero = { values: new Float32Array(layout.slabLength), step: 0 };
+    this.#zero = this.#newState();
   }
 
   /** The slot's state, for reading only. */
@@ -39,7 +42,7 @@ export class SlotStore {
       return Array.from(slots, (slot) => {
         let state = this.#states.get(slot);
         if (!state) {
-          state = { values: new Float32Array(this.#layout.slabLength), step: 0 };
+          state = this.#newState();
           this.#states.set(slot, state);
           created.push(slot);
         }
@@ -55,7 +58,9 @@ export class SlotStore {
     this.claim(slots).forEach((state, index) => {
       const slab = slabs.subarray(index * this.#layout.slabLength, (index + 1) * this.#layout.slabLength);
       this.#convert(slab, state.values, 'in');
+      if (this.#config.stateDtype === 'bf16') this.#roundState(state.values);
       state.step = steps[index];
+      state.consolidations = 0;
     });
   }
 
@@ -73,6 +78,7 @@ export class SlotStore {
       const source = this.peek(from[index]);
       state.values.set(source.values);
       state.step = source.step;
+      state.consolidations = source.consolidations;
     });
   }
 
@@ -82,6 +88,17 @@ export class SlotStore {
 
   clearAll(): void {
     this.#states.clear();
+  }
+
+  #newState(): SlotState {
+    return { values: new Float32Array(this.#layout.slabLength), step: 0, consolidations: 0 };
+  }
+
+  #roundState(values: Float32Array): void {
+    for (const section of ['fisher', 'anchor'] as const) {
+      const view = sectionView(this.#layout, values, section);
+      if (view) roundToNearest(view);
+    }
   }
 
   /** Copies a slab section by section, transposing the B part. */

@@ -4,15 +4,16 @@
  */
 import { firstNonFinite } from '../checks.js';
 import { LorakeetError } from '../errors.js';
-import type {
-  ApplyBatch,
-  ConsolidateBatch,
-  KernelBackend,
-  KernelPool,
-  PoolConfig,
-  Rows,
-  UpdateBatch,
-  UpdateReport,
+import {
+  type ApplyBatch,
+  type ConsolidateBatch,
+  type KernelBackend,
+  type KernelPool,
+  type PoolConfig,
+  type Rows,
+  STATE_DTYPES,
+  type UpdateBatch,
+  type UpdateReport,
 } from './contract.js';
 import { type RowSource, SlotMath } from './js-math.js';
 import { SlotStore } from './js-slots.js';
@@ -41,6 +42,7 @@ import {
 export const jsBackend: KernelBackend = {
   name: 'js',
   device: 'js',
+  stateDtypes: STATE_DTYPES,
   createPool: (config) => new JsPool(config),
   firstNonFinite(values, copy) {
     const i = firstNonFinite(values);

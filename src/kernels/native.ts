@@ -7,21 +7,22 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from '../errors.js';
-import type {
-  ApplyBatch,
-  ConsolidateBatch,
-  KernelBackend,
-  KernelPool,
-  PoolConfig,
-  Rows,
-  UpdateBatch,
-  UpdateReport,
+import {
+  type ApplyBatch,
+  type ConsolidateBatch,
+  type KernelBackend,
+  type KernelPool,
+  type PoolConfig,
+  type Rows,
+  STATE_DTYPES,
+  type UpdateBatch,
+  type UpdateReport,
 } from './contract.js';
 import { type SlabLayout, slabLayout } from './layout.js';
 import { checkObject, validatePoolConfig } from './validate.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 3;
+const BINDING_VERSION = 4;
 
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -36,8 +37,11 @@ interface Addon {
   info(withCuda: boolean): {
     bindingVersion: number;
     instructionSets: string[];
+    /** Bits, by place in STATE_DTYPES. */
+    stateDtypes: number;
     cudaDevice?: string;
     cudaReason?: string;
+    cudaStateDtypes?: number;
   };
   createPool(device: 'cpu' | 'cuda', instructionSet: string, config: Record<string, number>): number;
   closePool(pool: number): void;
@@ -128,11 +132,11 @@ export function createNativeBackend(request: NativeRequest): KernelBackend {
   const { addon, reason } = load();
   if (!addon) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend ${request.device}: ${reason}`);
   if (request.device === 'cuda') {
-    const { cudaDevice, cudaReason } = addon.info(true);
+    const { cudaDevice, cudaReason, cudaStateDtypes = 0 } = addon.info(true);
     if (!cudaDevice) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend cuda: ${cudaReason}`);
-    return nativeBackend(addon, 'cuda', cudaDevice);
+    return nativeBackend(addon, 'cuda', cudaDevice, cudaStateDtypes);
   }
-  const { instructionSets } = addon.info(false);
+  const { instructionSets, stateDtypes } = addon.info(false);
   const isa = request.isa ?? (process.env.LORAKEET_ISA || instructionSets[0]);
   if (!instructionSets.includes(isa)) {
     const known = instructionSets.join(', ');
@@ -141,13 +145,14 @@ export function createNativeBackend(request: NativeRequest): KernelBackend {
       `backend cpu: instruction set ${isa} is not one that this processor runs (${known})`,
     );
   }
-  return nativeBackend(addon, 'cpu', isa);
+  return nativeBackend(addon, 'cpu', isa, stateDtypes);
 }
 
-function nativeBackend(addon: Addon, name: 'cpu' | 'cuda', device: string): KernelBackend {
+function nativeBackend(addon: Addon, name: 'cpu' | 'cuda', device: string, stateDtypes: number): KernelBackend {
   return {
     name,
     device,
+    stateDtypes: STATE_DTYPES.filter((_, bit) => stateDtypes & (1 << bit)),
     createPool: (config) => new NativePool(addon, name, device, validatePoolConfig(config)),
     firstNonFinite: (values, copy) => coded(() => addon.firstNonFinite(values, copy)),
   };
@@ -299,6 +304,7 @@ function nativeConfig(config: Readonly<PoolConfig>): Record<string, number> {
     residual: Number(config.residual),
     optimizer: Number(optimizer.kind === 'adamw'),
     ewc: ewc === null ? 0 : ewc.form === 'proximal' ? 1 : 2,
+    stateDtype: STATE_DTYPES.indexOf(config.stateDtype),
     scaling: config.scaling,
     learningRate: config.learningRate,
     maxGradNorm: config.maxGradNorm,

@@ -22,6 +22,7 @@ import {
   type OptimizerConfig,
   type PoolConfig,
   type SlotRows,
+  STATE_DTYPES,
   type UpdateReport,
 } from './contract.js';
 import { type SlabLayout, sectionView } from './layout.js';
@@ -35,6 +36,7 @@ const CONFIG_KEYS: readonly (keyof PoolConfig)[] = [
   'capacity',
   'optimizer',
   'ewc',
+  'stateDtype',
   'learningRate',
   'maxGradNorm',
   'threads',
@@ -56,6 +58,7 @@ export function validatePoolConfig(value: unknown): Readonly<PoolConfig> {
     capacity: requireInteger('capacity', config.capacity, 1, MAX_CAPACITY),
     optimizer: validateOptimizer(config.optimizer),
     ewc: config.ewc === null ? null : validateEwc(config.ewc),
+    stateDtype: requireOneOf('stateDtype', config.stateDtype, STATE_DTYPES),
     learningRate: requireNumber('learningRate', config.learningRate, { min: 0, max: MAX_FLOAT }),
     maxGradNorm: requireNumber('maxGradNorm', config.maxGradNorm, { above: 0, infinity: true }),
     threads: requireInteger('threads', config.threads, 1, MAX_THREADS),

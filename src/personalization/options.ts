@@ -10,6 +10,8 @@ import {
   MAX_THREADS,
   type OptimizerConfig,
   type PoolConfig,
+  STATE_DTYPES,
+  type StateDtype,
 } from '../kernels/contract.js';
 import { grantedCores } from '../kernels/threads.js';
 import { validateOptimizer } from '../kernels/validate.js';
@@ -25,6 +27,7 @@ export interface ResolvedConfig {
   learningRateSchedule: Required<LearningRateSchedule>;
   useEWC: boolean;
   ewcLambda: number;
+  stateDtype: StateDtype;
   gradientClipThreshold: number;
   seed: number;
   optimizer: OptimizerConfig;
@@ -47,6 +50,7 @@ const CONFIG_KEYS: readonly (keyof LoRAConfig)[] = [
   'learningRateSchedule',
   'useEWC',
   'ewcLambda',
+  'stateDtype',
   'gradientClipThreshold',
   'seed',
   'optimizer',
@@ -90,6 +94,7 @@ function resolveKnown(given: LoRAConfig): ResolvedConfig {
     learningRateSchedule: resolveSchedule(given.learningRateSchedule, optimizer),
     useEWC: requireBoolean('useEWC', orDefault(given.useEWC, true)),
     ewcLambda: requireNumber('ewcLambda', orDefault(given.ewcLambda, 0.5), { min: 0 }),
+    stateDtype: requireOneOf('stateDtype', orDefault(given.stateDtype, 'fp32'), STATE_DTYPES),
     gradientClipThreshold: requireNumber('gradientClipThreshold', orDefault(given.gradientClipThreshold, 1), {
       above: 0,
     }),
@@ -128,6 +133,7 @@ export function poolConfigOf(config: ResolvedConfig, capacity: number): PoolConf
     capacity,
     optimizer: config.optimizer,
     ewc: config.useEWC ? { form: 'proximal', lambda: config.ewcLambda } : null,
+    stateDtype: config.stateDtype,
     learningRate: config.learningRate,
     maxGradNorm: config.gradientClipThreshold,
     threads: config.threads,

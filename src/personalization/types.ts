@@ -2,7 +2,7 @@
  * The public data types of the personalization engine. Names are those of the documents that users already code against
  * (matrixA, gradientClipThreshold, …); this folder maps them to the field's terms (loraA, maxGradNorm, …) in one place.
  */
-import type { BackendName } from '../kernels/contract.js';
+import type { BackendName, StateDtype } from '../kernels/contract.js';
 import type { Logger } from '../logger.js';
 
 export interface AdapterMetadata {
@@ -135,6 +135,11 @@ export interface LoRAConfig {
   useEWC?: boolean;
   /** λ ≥ 0; default 0.5 */
   ewcLambda?: number;
+  /**
+   * How the pool keeps Fisher and anchor: 'bf16' in half the memory, rounded to 8 significant bits (files keep single
+   * precision); default 'fp32'
+   */
+  stateDtype?: StateDtype;
   /** Bound of the gradient's global norm, > 0; default 1 */
   gradientClipThreshold?: number;
   /** Makes initialisation reproducible; an integer from 0 to 2³²−1; default 0 */

@@ -36,6 +36,7 @@ export function checkConfigs(backend: KernelBackend): void {
   for (const value of [Number.NaN, Infinity, -0.1, undefined])
     refused(`learningRate ${value}`, { learningRate: value });
   for (const value of [Number.NaN, 0, -1, undefined]) refused(`maxGradNorm ${value}`, { maxGradNorm: value });
+  for (const value of ['fp16', 0, null, undefined]) refused(`stateDtype ${value}`, { stateDtype: value });
   for (const value of [0, 'true', undefined]) refused(`residual ${value}`, { residual: value });
   refused('residual with another size', { residual: true, inFeatures: 4 });
   refused('an unknown field', { learnRate: 1 });

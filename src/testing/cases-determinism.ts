@@ -29,6 +29,7 @@ const SHAPES: readonly Shape[] = [
 const OPTIMIZERS: Record<string, Partial<PoolConfig>> = {
   'SGD, EWC gradient': { optimizer: SGD, ewc: { form: 'gradient', lambda: 0.02 }, maxGradNorm: 0.4 },
   'AdamW, proximal EWC': { optimizer: ADAMW, ewc: { form: 'proximal', lambda: 10 }, learningRate: 0.05 },
+  'SGD, proximal EWC in bf16': { optimizer: SGD, ewc: { form: 'proximal', lambda: 10 }, stateDtype: 'bf16' },
 };
 
 /** What a pool makes of a batch: two updates, a consolidation, and an apply of the same rows. */
@@ -62,8 +63,12 @@ interface Setting {
 
 export function determinismCases(context: SuiteContext): ConformanceCase[] {
   const shapes = context.quick ? SHAPES.slice(0, 2) : SHAPES;
+  const { stateDtypes } = context.makeBackend();
+  const optimizers = Object.entries(OPTIMIZERS).filter(([, { stateDtype = 'fp32' }]) =>
+    stateDtypes.includes(stateDtype),
+  );
   return shapes.flatMap((shape, index) =>
-    Object.entries(OPTIMIZERS).flatMap(([name, optimizer]) => {
+    optimizers.flatMap(([name, optimizer]) => {
       const config = poolConfig({ ...shape, residual: true, capacity: CAPACITY, scaling: 0.5, ...optimizer });
       const title = `${name}, ${shapeName(shape)}`;
       return [

@@ -29,6 +29,7 @@ export function poolConfig(overrides: Partial<PoolConfig> = {}): PoolConfig {
     capacity: 16,
     optimizer: SGD,
     ewc: null,
+    stateDtype: 'fp32',
     learningRate: 0.5,
     maxGradNorm: Infinity,
     threads: 1,

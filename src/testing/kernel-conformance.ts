@@ -9,6 +9,7 @@ import type { KernelBackend } from '../kernels/contract.js';
 import { agreementCases } from './cases-agreement.js';
 import { asyncCases } from './cases-async.js';
 import { batchCases } from './cases-batches.js';
+import { bf16Cases } from './cases-bf16.js';
 import { determinismCases } from './cases-determinism.js';
 import { goldenCases, type KernelGoldens } from './cases-golden.js';
 import { gradientCases } from './cases-gradient.js';
@@ -41,6 +42,7 @@ export function kernelConformance(
     ...asyncCases(context),
     ...rejectionCases(context),
     ...slotCases(context),
+    ...bf16Cases(context),
     ...invalidCases(context),
   ];
 }

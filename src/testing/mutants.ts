@@ -2,6 +2,7 @@
  * Backends that are wrong on purpose, each in one way that real implementations have been wrong in. A suite that lets one
  * of them pass could not tell a right backend from it; test/kernels/mutants.test.ts asserts that none does.
  */
+import { roundToNearest } from '../kernels/bf16.js';
 import { type KernelBackend, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
 import { sectionView } from '../kernels/layout.js';
 import { newReport, readStates, type SlotStates, uints } from './harness.js';
@@ -125,6 +126,22 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'decay of the Fisher ignored',
     caughtBy: 'consolidate',
     spoils: { consolidate: (pool, batch) => pool.inner.consolidate({ ...batch, decay: 1 }) },
+  },
+  {
+    name: 'single precision where bf16 was asked for',
+    caughtBy: 'bf16: write and read',
+    spoils: { config: (config) => ({ ...config, stateDtype: 'fp32' }) },
+  },
+  {
+    name: 'a Fisher in bf16 rounded to nearest',
+    caughtBy: 'bf16: many small contributions',
+    spoils: {
+      config: (config) => ({ ...config, stateDtype: 'fp32' }),
+      consolidate: (pool, batch) => {
+        pool.inner.consolidate(batch);
+        if (pool.config.stateDtype === 'bf16') pool.change(batch.slots, 'fisher', roundToNearest);
+      },
+    },
   },
   {
     // for SGD without weight decay and EWC, where the step tells the gradient

@@ -16,6 +16,7 @@ const config = {
   residual: 1,
   optimizer: 1,
   ewc: 1,
+  stateDtype: 0,
   scaling: 0.125,
   learningRate: 0.01,
   maxGradNorm: 1,

@@ -38,6 +38,7 @@ const CONFIG = {
   residual: 1,
   optimizer: 1,
   ewc: 1,
+  stateDtype: 1,
   scaling: 0.5,
   learningRate: 0.01,
   maxGradNorm: 1,

@@ -18,6 +18,7 @@ const config = {
   residual: 1,
   optimizer: 0,
   ewc: 0,
+  stateDtype: 0,
   scaling: 0.25,
   learningRate: 0.01,
   maxGradNorm: 1,

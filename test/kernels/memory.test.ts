@@ -9,7 +9,7 @@ const SLAB_LENGTH = 3 * 2 * 4 * 64;
 const SLOT_BYTES = 4 * SLAB_LENGTH;
 
 const CONFIG = {
-  ...{ rank: 4, inFeatures: 64, outFeatures: 64, threads: 1, residual: 1, optimizer: 0, ewc: 1 },
+  ...{ rank: 4, inFeatures: 64, outFeatures: 64, threads: 1, residual: 1, optimizer: 0, ewc: 1, stateDtype: 0 },
   ...{ scaling: 1, learningRate: 0.1, maxGradNorm: 1, ewcLambda: 1, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0 },
 };
 

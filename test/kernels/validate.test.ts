@@ -11,6 +11,7 @@ const GOOD = {
   capacity: 1000,
   optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
   ewc: { form: 'proximal', lambda: 0.5 },
+  stateDtype: 'bf16',
   learningRate: 0.001,
   maxGradNorm: Infinity,
   threads: 2,
@@ -44,6 +45,7 @@ test.each([
     { ewc: { form: 'proximal', lambda: Number.NaN } },
     'ewc.lambda: got NaN, expected a finite number at least 0',
   ],
+  ['stateDtype', { stateDtype: 'fp16' }, 'stateDtype: got "fp16", expected one of fp32, bf16'],
   ['an unknown field', { learnRate: 0.1 }, 'config.learnRate: got 0.1, expected no such option'],
 ])('the message names the field: %s', (_name, spoilt, message) => {
   const attempt = (): unknown => validatePoolConfig({ ...GOOD, ...spoilt });

@@ -66,6 +66,43 @@ describe('a restored pool', () => {
   });
 });
 
+describe('a pool that keeps its state in bf16', () => {
+  /** As a pool in single precision has learned it, with a Fisher and an anchor that 8 bits cannot hold. */
+  async function snapshotOfSinglePrecision(): Promise<Uint8Array> {
+    const pool = newPool();
+    await learnRounds(pool, 0, 2);
+    for (const adapter of adaptersOf(pool)) {
+      const anchorWeights = randomVector(2 * 2 * DIM, 7);
+      pool.setAdapter({ ...adapter, fisherInformation: anchorWeights.map((x) => x * x + 1), anchorWeights } as never);
+    }
+    return pool.snapshot();
+  }
+
+  it('writes files that hold its numbers exactly, and any pool reads', async () => {
+    const original = await snapshotOfSinglePrecision();
+    const [single, half] = [newPool(), newPool({ stateDtype: 'bf16' })];
+    single.restore(original);
+    half.restore(original);
+    await learnRounds(half, 2, 4);
+    const [copy, other] = [newPool({ stateDtype: 'bf16' }), newPool()];
+    copy.restore(half.snapshot());
+    other.restore(half.snapshot());
+    for (const pool of [copy, other]) {
+      expect(adaptersOf(pool)).toEqual(adaptersOf(half));
+      expect(pool.snapshot()).toEqual(half.snapshot());
+    }
+    await learnRounds(half, 4, 6);
+    await learnRounds(copy, 4, 6);
+    expect(undated(copy)).toEqual(undated(half));
+    users.forEach((user) => {
+      const [exact, kept] = [single.getAdapter(user)?.fisherInformation, half.getAdapter(user)?.fisherInformation];
+      const errors = kept?.map((value, i) => Math.abs(value / (exact as Float32Array)[i] - 1)) ?? [Number.NaN];
+      expect(Math.max(...errors)).toBeGreaterThan(0);
+      expect(Math.max(...errors)).toBeLessThanOrEqual(2 ** -8);
+    });
+  });
+});
+
 describe('changedSince', () => {
   it('leaves out what has not changed', async () => {
     const pool = newPool();

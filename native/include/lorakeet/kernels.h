@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes; loaders refuse a table of another version. */
-#define LORAKEET_KERNELS_ABI 1u
+#define LORAKEET_KERNELS_ABI 2u
 
 typedef enum lorakeet_status {
   LORAKEET_OK = 0,
@@ -33,6 +33,9 @@ typedef enum lorakeet_optimizer { LORAKEET_SGD = 0, LORAKEET_ADAMW = 1 } lorakee
 
 typedef enum lorakeet_ewc { LORAKEET_EWC_NONE = 0, LORAKEET_EWC_PROXIMAL = 1, LORAKEET_EWC_GRADIENT = 2 } lorakeet_ewc;
 
+/* How Fisher and anchor are kept; slabs are floats either way. */
+typedef enum lorakeet_state_dtype { LORAKEET_FP32 = 0, LORAKEET_BF16 = 1 } lorakeet_state_dtype;
+
 /* Bits of lorakeet_update_report.flags */
 enum { LORAKEET_FLAG_CLIPPED = 1, LORAKEET_FLAG_REJECTED = 2, LORAKEET_FLAG_NO_WEIGHT = 4 };
 
@@ -40,9 +43,10 @@ typedef struct lorakeet_pool lorakeet_pool;
 
 typedef struct lorakeet_pool_config {
   uint32_t rank, in_features, out_features, capacity, threads;
-  uint32_t residual;  /* 0 or 1 */
-  uint32_t optimizer; /* lorakeet_optimizer */
-  uint32_t ewc;       /* lorakeet_ewc */
+  uint32_t residual;    /* 0 or 1 */
+  uint32_t optimizer;   /* lorakeet_optimizer */
+  uint32_t ewc;         /* lorakeet_ewc */
+  uint32_t state_dtype; /* lorakeet_state_dtype */
   double scaling, learning_rate, max_grad_norm /* may be infinite */, ewc_lambda;
   double beta1, beta2, epsilon, weight_decay;
 } lorakeet_pool_config;
@@ -90,7 +94,8 @@ typedef struct lorakeet_consolidate_batch {
  */
 typedef struct lorakeet_kernels {
   uint32_t abi_version;
-  const char* device; /* instruction set or GPU name */
+  const char* device;    /* instruction set or GPU name */
+  uint32_t state_dtypes; /* those that create_pool takes: bits 1 << lorakeet_state_dtype */
 
   lorakeet_status (*create_pool)(const lorakeet_pool_config* config, lorakeet_pool** pool);
   void (*destroy_pool)(lorakeet_pool* pool);
