@@ -6,6 +6,7 @@ export default defineConfig({
     // the examples import the package by its name, the benchmark its inner modules; in tests that is the source, no build
     alias: [
       { find: /^lorakeet$/, replacement: fileURLToPath(new URL('./src/index.ts', import.meta.url)) },
+      { find: /^lorakeet\/formats$/, replacement: fileURLToPath(new URL('./src/formats.ts', import.meta.url)) },
       { find: /^lorakeet\/testing$/, replacement: fileURLToPath(new URL('./src/testing/index.ts', import.meta.url)) },
       { find: /^#lorakeet\/(.*)\.js$/, replacement: `${fileURLToPath(new URL('./src/', import.meta.url))}$1.ts` },
     ],

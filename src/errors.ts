@@ -24,6 +24,10 @@ export const ERROR_CODES = {
   ERR_ADAPTER_CORRUPT: 'The bytes are not a well-formed adapter: wrong magic, length, checksum or content.',
   ERR_ADAPTER_VERSION: 'The bytes were written by a newer format version than this library reads.',
   ERR_ADAPTER_MISMATCH: 'An adapter does not have the rank or dimension that the engine is configured for.',
+  ERR_FORMAT_CORRUPT: 'A file of a common format (safetensors, PEFT) is not well-formed; the message names the place.',
+  ERR_FORMAT_UNSUPPORTED: 'A file or a file format cannot express what is asked of it; the message says what and why.',
+  ERR_PATH_NOT_ALLOWED: 'A path is not a plain name below the folder that it must stay in.',
+  ERR_FILE_ACCESS: 'A file or folder cannot be opened, read or written; the cause says why.',
   ERR_USER_MISMATCH: 'Feedback of one user was given for the adapter of another.',
 } as const satisfies Record<`ERR_${string}`, string>;
 

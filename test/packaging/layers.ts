@@ -2,7 +2,7 @@
  * Who may import whom: each part of src (a folder, or a file at the top) and the parts it may use. The one place that
  * states it; ARCHITECTURE.md explains it, import-layers.test.ts enforces it. A new part needs a row here.
  */
-const base = ['errors', 'checks', 'logger'];
+const base = ['errors', 'checks', 'logger', 'files'];
 const core = [...base, 'kernels', 'adapter'];
 const onAdapters = ['merge', 'continual', 'versions'];
 const learners = ['personalization', 'llm'];
@@ -11,6 +11,7 @@ export const LAYERS: Record<string, readonly string[]> = {
   errors: [],
   checks: ['errors'],
   logger: [],
+  files: ['errors', 'checks'],
   kernels: base,
   adapter: [...base, 'kernels'],
   merge: core,
@@ -25,6 +26,7 @@ export const LAYERS: Record<string, readonly string[]> = {
   service: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],
   cli: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning', 'service'],
   testing: [...core, 'versions', 'reasoning'],
+  formats: [...core, 'personalization'],
   index: [...core, ...onAdapters, ...learners, 'reasoning'],
 };
 

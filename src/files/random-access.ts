@@ -1,0 +1,83 @@
+/** Reading parts of a file or of bytes in memory in the same way. */
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { describe } from '../checks.js';
+import { LorakeetError } from '../errors.js';
+
+/** One read call takes less than 2 GiB. */
+const READ_CHUNK_BYTES = 2 ** 28;
+
+/** Without waiting for the other end of a named pipe; Windows does not have the flag. */
+const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+export interface RandomAccess {
+  /** For messages. */
+  readonly name: string;
+  readonly byteLength: number;
+  /**
+   * The bytes from `position` on, in memory of their own at offset 0 of its buffer. The range lies within byteLength.
+   * Throws ERR_FILE_ACCESS for a file that has become shorter.
+   */
+  read(position: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export function accessBytes(name: string, bytes: Uint8Array): RandomAccess {
+  return {
+    name,
+    byteLength: bytes.length,
+    read: async (position, length) => Uint8Array.prototype.slice.call(bytes, position, position + length),
+    close: async () => {},
+  };
+}
+
+/** Opens a regular file for reading. Throws ERR_FILE_ACCESS with the cause. */
+export async function accessFile(path: string): Promise<RandomAccess> {
+  const file = await attempt(path, () => open(path, OPEN_FLAGS));
+  try {
+    const stats = await attempt(path, () => file.stat());
+    if (!stats.isFile()) throw new LorakeetError('ERR_FILE_ACCESS', `${describe(path)}: is not a regular file`);
+    return {
+      name: path,
+      byteLength: stats.size,
+      read: (position, length) => attempt(path, () => readExactly(file, position, length)),
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** All of a small file. Throws ERR_FILE_ACCESS, also if it has more than `maxBytes`, before reading any of it. */
+export async function readSmallFile(path: string, maxBytes: number): Promise<Uint8Array> {
+  const file = await accessFile(path);
+  try {
+    if (file.byteLength > maxBytes) {
+      throw new LorakeetError('ERR_FILE_ACCESS', `${path}: has ${file.byteLength} bytes, expected at most ${maxBytes}`);
+    }
+    return await file.read(0, file.byteLength);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readExactly(file: FileHandle, position: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const wanted = Math.min(READ_CHUNK_BYTES, length - done);
+    const { bytesRead } = await file.read(bytes, done, wanted, position + done);
+    if (bytesRead === 0) throw new Error(`it ends ${length - done} bytes too early`);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+async function attempt<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    throw new LorakeetError('ERR_FILE_ACCESS', `${path}: cannot be read (${cause})`, { cause });
+  }
+}
