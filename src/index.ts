@@ -9,6 +9,12 @@ export {
 export { createAdapterFeedback, type FeedbackOptions } from './personalization/feedback.js';
 export type { ResolvedConfig } from './personalization/options.js';
 export { AdapterPool, createAdapterPool } from './personalization/pool.js';
+export { createPersonalizationService, PersonalizationService } from './personalization/service/service.js';
+export type {
+  PersonalizationServiceOptions,
+  ServiceLearnReport,
+  ServiceStats,
+} from './personalization/service/types.js';
 export type {
   AdapterFeedback,
   AdapterMetadata,
@@ -37,3 +43,4 @@ export type {
   ReasoningBankPattern,
   RetrievedPattern,
 } from './reasoning/contract.js';
+export type { AdapterStore, StoredAdapter } from './versions/adapter-store.js';

@@ -4,6 +4,7 @@ import { decodeSnapshot, encodeSnapshot } from '../adapter/snapshot.js';
 import { fail, rejectUnknownKeys } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
+import type { Logger } from '../logger.js';
 import { recordOf, stateOf } from './adapter-record.js';
 import { openBackend } from './backend.js';
 import { requireArgument, requireUserId } from './feedback.js';
@@ -23,6 +24,21 @@ import type {
 } from './types.js';
 import { readUserMeta } from './user-meta.js';
 import { slotsFor } from './user-table.js';
+
+/** What the service form (service/) needs of a pool beyond its public methods. The package does not export it. */
+export interface PoolInternals {
+  readonly adapters: PooledAdapters;
+  /** For feedback on its way to learn(). */
+  readonly memory: RowMemory;
+  readonly logger: Logger;
+  /** Feedback checked, copied and grouped; throws as AdapterPool.learn rejects. */
+  prepare(feedback: readonly PoolFeedback[] | FeedbackBatch): GroupedFeedback;
+  /** As AdapterPool.learn; takes the feedback's memory back to `memory`. */
+  learn(feedback: GroupedFeedback): Promise<LearnReport>;
+}
+
+/** Of an open pool; throws ERR_POOL_CLOSED. */
+export let internalsOf: (pool: AdapterPool) => PoolInternals;
 
 /** As `new AdapterPool(options)`. */
 export function createAdapterPool(options?: AdapterPoolOptions): AdapterPool {
@@ -48,6 +64,19 @@ export class AdapterPool {
   /** Places promised to users whom the running learn is about to create. */
   #reserved = 0;
   #closing: Promise<void> | undefined;
+
+  static {
+    internalsOf = (pool) => {
+      pool.#requireOpen();
+      return {
+        adapters: pool.#adapters,
+        memory: pool.#feedbackContext.memory,
+        logger: pool.#config.logger,
+        prepare: (feedback) => groupFeedback(feedback, pool.#feedbackContext),
+        learn: (feedback) => pool.#enqueue(feedback),
+      };
+    };
+  }
 
   /**
    * `options.items` must stay unchanged while the pool lives. Throws ERR_INVALID_CONFIG naming the option,
@@ -105,10 +134,7 @@ export class AdapterPool {
    */
   async learn(feedback: readonly PoolFeedback[] | FeedbackBatch): Promise<LearnReport> {
     this.#requireOpen();
-    const grouped = groupFeedback(feedback, this.#feedbackContext);
-    const learn = this.#lastLearn.then(() => this.#learn(grouped));
-    this.#lastLearn = learn.catch(() => undefined);
-    return learn;
+    return this.#enqueue(groupFeedback(feedback, this.#feedbackContext));
   }
 
   /**
@@ -197,6 +223,12 @@ export class AdapterPool {
   close(): Promise<void> {
     this.#closing ??= this.#lastLearn.then(() => this.#kernel.close());
     return this.#closing;
+  }
+
+  #enqueue(feedback: GroupedFeedback): Promise<LearnReport> {
+    const learn = this.#lastLearn.then(() => this.#learn(feedback));
+    this.#lastLearn = learn.catch(() => undefined);
+    return learn;
   }
 
   async #learn(feedback: GroupedFeedback): Promise<LearnReport> {

@@ -23,9 +23,10 @@ interface RunningStep {
 }
 
 export class PooledAdapters {
+  /** Of every adapter here. */
+  readonly shape: Required<AdapterShape>;
   readonly #kernel: KernelPool;
   readonly #config: ResolvedConfig;
-  readonly #shape: Required<AdapterShape>;
   readonly #users: UserTable;
   readonly #records = new UserRecords();
   readonly #carried = new Map<number, Carried>();
@@ -37,7 +38,7 @@ export class PooledAdapters {
   constructor(kernel: KernelPool, config: ResolvedConfig, capacity: number) {
     this.#kernel = kernel;
     this.#config = config;
-    this.#shape = adapterShapeOf(config);
+    this.shape = adapterShapeOf(config);
     this.#users = new UserTable(capacity);
   }
 
@@ -48,6 +49,11 @@ export class PooledAdapters {
 
   get size(): number {
     return this.#users.size;
+  }
+
+  /** Numbers that the kernel pool holds for each. */
+  get slabLength(): number {
+    return this.#kernel.layout.slabLength;
   }
 
   has(userId: string): boolean {
@@ -86,7 +92,7 @@ export class PooledAdapters {
   /** Adds or replaces the adapters of distinct users, all or none; the caller has seen to room. */
   put(states: readonly AdapterState[]): void {
     const metas = states.map((state) => readUserMeta(state.meta));
-    for (const state of states) requireSameShape('adapter', state.shape, this.#shape);
+    for (const state of states) requireSameShape('adapter', state.shape, this.shape);
     this.#place(metas, states);
   }
 
@@ -97,7 +103,7 @@ export class PooledAdapters {
     const metas = userIds.map((userId) => newUserMeta(userId, learningRate, now));
     // zero sections are filled in by writeToSlab
     const bare = { ewc: false, moments: false };
-    const states = metas.map((meta) => initialState(this.#shape, meta, seed, bare));
+    const states = metas.map((meta) => initialState(this.shape, meta, seed, bare));
     this.#place(metas, states);
   }
 
@@ -197,7 +203,7 @@ export class PooledAdapters {
     this.#kernel.read(Uint32Array.of(slot), slab, steps);
     const meta = this.#metaAfter(slot, userId, steps[0]);
     const none = { weights: new Float32Array(layout.parameterCount), step: 0 };
-    const previous = { ...none, ...this.#carried.get(slot), shape: this.#shape, meta: toJson(meta) };
+    const previous = { ...none, ...this.#carried.get(slot), shape: this.shape, meta: toJson(meta) };
     return readFromSlab(layout, slab, 0, steps[0], previous);
   }
 
