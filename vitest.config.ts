@@ -7,6 +7,10 @@ export default defineConfig({
     alias: [
       { find: /^lorakeet$/, replacement: fileURLToPath(new URL('./src/index.ts', import.meta.url)) },
       { find: /^lorakeet\/formats$/, replacement: fileURLToPath(new URL('./src/formats.ts', import.meta.url)) },
+      {
+        find: /^lorakeet\/stores\/(.*)$/,
+        replacement: `${fileURLToPath(new URL('./src/stores/', import.meta.url))}$1-adapters.ts`,
+      },
       { find: /^lorakeet\/testing$/, replacement: fileURLToPath(new URL('./src/testing/index.ts', import.meta.url)) },
       { find: /^#lorakeet\/(.*)\.js$/, replacement: `${fileURLToPath(new URL('./src/', import.meta.url))}$1.ts` },
     ],

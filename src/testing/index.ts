@@ -3,4 +3,5 @@ export type { GoldenCase, KernelGoldens } from './cases-golden.js';
 export type { ConformanceCase } from './harness.js';
 export { type ConformanceOptions, kernelConformance } from './kernel-conformance.js';
 export { SeededRandom } from './random.js';
+export { adapterStoreConformance, type StoreConformanceOptions } from './store-conformance.js';
 export { makeWorkload, WORKLOAD_KINDS, type Workload, type WorkloadKind, type WorkloadSize } from './workloads.js';
