@@ -33,6 +33,7 @@ export const ERROR_CODES = {
   ERR_PATH_NOT_ALLOWED: 'A path is not a plain name below the folder that it must stay in.',
   ERR_FILE_ACCESS: 'A file or folder cannot be opened, read or written; the cause says why.',
   ERR_USER_MISMATCH: 'Feedback of one user was given for the adapter of another.',
+  ERR_REASONING_BANK_TIMEOUT: 'A ReasoningBank did not answer in time; what was asked of it goes on without it.',
 } as const satisfies Record<`ERR_${string}`, string>;
 
 export type LorakeetErrorCode = keyof typeof ERROR_CODES;

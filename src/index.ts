@@ -7,7 +7,7 @@ export {
   LoRAPersonalizationEngine as default,
 } from './personalization/engine.js';
 export { createAdapterFeedback, type FeedbackOptions } from './personalization/feedback.js';
-export type { ResolvedConfig } from './personalization/options.js';
+export type { ResolvedConfig, ResolvedEngineConfig } from './personalization/options.js';
 export { AdapterPool, createAdapterPool } from './personalization/pool.js';
 export { createPersonalizationService, PersonalizationService } from './personalization/service/service.js';
 export type {
@@ -19,6 +19,7 @@ export type {
   AdapterFeedback,
   AdapterMetadata,
   AdapterPoolOptions,
+  AdapterSettings,
   BackendInfo,
   FeedbackBatch,
   LearningRateSchedule,
@@ -26,11 +27,13 @@ export type {
   LoRAConfig,
   OptimizerOption,
   PoolFeedback,
+  ReasoningSettings,
   SnapshotOptions,
   UserLoRAAdapter,
   UserPreferences,
   WatchEvent,
 } from './personalization/types.js';
+export type { ConsolidationResult, ReasoningBankStats } from './reasoning/connection.js';
 export type {
   AdaptationHints,
   AdaptationSituation,
@@ -44,3 +47,4 @@ export type {
   RetrievedPattern,
 } from './reasoning/contract.js';
 export type { AdapterStore, StoredAdapter } from './versions/adapter-store.js';
+export type { SimilarAdaptation } from './reasoning/episode.js';

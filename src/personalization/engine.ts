@@ -5,10 +5,16 @@ import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.j
 import { fail, requireNumber, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
+import type { Advice } from '../reasoning/advisor.js';
+import { BankConnection, type ConsolidationResult, type ReasoningBankStats } from '../reasoning/connection.js';
+import type { AdaptationSituation, ReasoningBankInstance } from '../reasoning/contract.js';
+import type { SimilarAdaptation } from '../reasoning/episode.js';
+import type { ConfiguredSettings } from '../reasoning/hints.js';
+import { advisedSettings, configuredSettings, episodeOf, situationOf } from './adaptation-situation.js';
 import { initialState, recordOf, stateOf, writeWeights } from './adapter-record.js';
 import { openBackend } from './backend.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
-import { adapterShapeOf, learningRateAt, poolConfigOf, type ResolvedConfig, resolveConfig } from './options.js';
+import { adapterShapeOf, learningRateAt, poolConfigOf, type ResolvedEngineConfig, resolveConfig } from './options.js';
 import { SlotList } from './slot-list.js';
 import { type FeedbackRows, isLongStep, lossOf, meanSquaredError, stepBatch, updateNow } from './training-step.js';
 import type { AdapterFeedback, BackendInfo, LoRAConfig, UserLoRAAdapter, UserPreferences } from './types.js';
@@ -24,6 +30,13 @@ const ONE_ZERO = new Uint32Array(1);
 /** Decay of the moving average of forward times. */
 const TIMING_DECAY = 0.9;
 
+/** A bank that was asked for advice when an update was called. */
+interface Consultation {
+  bank: ReasoningBankInstance;
+  situation: AdaptationSituation;
+  advice: Advice | Promise<Advice>;
+}
+
 /** As `new LoRAPersonalizationEngine(config)`. */
 export function createLoRAPersonalizationEngine(config?: LoRAConfig): LoRAPersonalizationEngine {
   return new LoRAPersonalizationEngine(config);
@@ -36,7 +49,9 @@ export function createLoRAPersonalizationEngine(config?: LoRAConfig): LoRAPerson
 export class LoRAPersonalizationEngine {
   /** What executes, and why it and no faster backend. */
   readonly backend: Readonly<BackendInfo>;
-  readonly #config: ResolvedConfig;
+  readonly #config: ResolvedEngineConfig;
+  readonly #settings: ConfiguredSettings;
+  readonly #reasoning: BankConnection;
   readonly #shape: Required<AdapterShape>;
   /** Where updates happen: written, stepped, read back. */
   readonly #training: KernelPool;
@@ -56,6 +71,11 @@ export class LoRAPersonalizationEngine {
    */
   constructor(config?: LoRAConfig) {
     this.#config = resolveConfig(config);
+    this.#settings = configuredSettings(this.#config);
+    const { enableReasoningBankCache, reasoning, reasoningBank, logger } = this.#config;
+    const connection = { ...reasoning, useCache: enableReasoningBankCache };
+    this.#reasoning = new BankConnection(this.#settings, connection, logger);
+    if (reasoningBank) this.#reasoning.connect(reasoningBank);
     this.#shape = adapterShapeOf(this.#config);
     const { backend, info } = openBackend(this.#config);
     this.backend = info;
@@ -66,9 +86,15 @@ export class LoRAPersonalizationEngine {
   }
 
   /** All settings in effect, as new objects: `createLoRAPersonalizationEngine(engine.getConfig())` makes an equal engine. */
-  getConfig(): ResolvedConfig {
-    const { optimizer, learningRateSchedule } = this.#config;
-    return { ...this.#config, optimizer: { ...optimizer }, learningRateSchedule: { ...learningRateSchedule } };
+  getConfig(): ResolvedEngineConfig {
+    const { optimizer, learningRateSchedule, reasoning } = this.#config;
+    return {
+      ...this.#config,
+      optimizer: { ...optimizer },
+      learningRateSchedule: { ...learningRateSchedule },
+      reasoning: { ...reasoning },
+      reasoningBank: this.#reasoning.bank,
+    };
   }
 
   /**
@@ -104,9 +130,12 @@ export class LoRAPersonalizationEngine {
     const previous = this.#requireOwn(adapter);
     const rows = gatherFeedback(feedback, adapter.userId, this.#config.embeddingDim);
     if (feedback.length === 0) return adapter;
-    const update = this.#chains.run(adapter, (newest) =>
-      this.#train(newest === adapter ? previous : stateOf(newest), { ...rows, count: feedback.length }),
-    );
+    const batch = { ...rows, count: feedback.length };
+    const consulted = this.#consult(adapter, feedback, batch);
+    const update = this.#chains.run(adapter, (newest) => {
+      const start = newest === adapter ? previous : stateOf(newest);
+      return consulted ? this.#trainAdvised(start, batch, consulted) : this.#train(start, batch, this.#settings);
+    });
     this.#running.add(update);
     return update.finally(() => this.#running.delete(update));
   }
@@ -148,28 +177,113 @@ export class LoRAPersonalizationEngine {
     return recordOf(decodeAdapter(bytes));
   }
 
-  /** Frees the backend's memory once running updates are done. Later calls that compute throw ERR_POOL_CLOSED. */
+  /**
+   * Connects a ReasoningBank, in place of the present one if there is any: advice of that one is forgotten. Throws
+   * ERR_INVALID_ARGUMENT, with nothing changed, for an object that lacks one of the four methods.
+   */
+  connectReasoningBank(bank: ReasoningBankInstance): void {
+    this.#reasoning.connect(bank);
+  }
+
+  /** Goes on without a bank; its advice is forgotten. */
+  disconnectReasoningBank(): void {
+    this.#reasoning.disconnect();
+  }
+
+  hasReasoningBank(): boolean {
+    return this.#reasoning.bank !== undefined;
+  }
+
+  getReasoningBankStats(): ReasoningBankStats {
+    return this.#reasoning.stats;
+  }
+
+  clearReasoningBankCache(): void {
+    this.#reasoning.clearCache();
+  }
+
+  /** Waits until all episodes so far are stored, or given up after five seconds without an answer. */
+  flushReasoningBank(): Promise<void> {
+    return this.#reasoning.flush();
+  }
+
+  /**
+   * Has the bank turn what worked into skills, from episodes of the last `lookbackDays` days: where at least `minUses`
+   * are alike and `minSuccessRate` (0 … 1) of them succeeded. Null without a bank; if the bank fails, 0 skills and the
+   * error. Rejects with ERR_OUT_OF_RANGE.
+   */
+  consolidateAdaptationPatterns(
+    minSuccessRate = 0.85,
+    minUses = 5,
+    lookbackDays = 30,
+  ): Promise<ConsolidationResult | null> {
+    return this.#reasoning.consolidate(minSuccessRate, minUses, lookbackDays);
+  }
+
+  /**
+   * Up to `topK` successful adaptations that the bank finds similar to what it knows of `userId`. Null without a bank, or
+   * when it fails. Rejects with ERR_INVALID_ARGUMENT or ERR_OUT_OF_RANGE.
+   */
+  async getSimilarAdaptations(userId: string, topK = 5): Promise<SimilarAdaptation[] | null> {
+    requireUserId('userId', userId);
+    const { rank, learningRate } = this.#config;
+    return this.#reasoning.similar(topK, { userId, rank, avgLoss: 0, reward: 0, learningRate });
+  }
+
+  /** Frees the backend's memory once running updates are done and their episodes stored. Later calls that compute throw ERR_POOL_CLOSED. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#running);
+    await this.#reasoning.flush();
     this.#training.close();
     this.#forward.close();
   }
 
-  async #train(previous: AdapterState, rows: FeedbackRows): Promise<UserLoRAAdapter> {
+  /** Asks the bank, if there is one, when an update is called; others of the same user may still be running. */
+  #consult(
+    adapter: UserLoRAAdapter,
+    feedback: readonly AdapterFeedback[],
+    rows: FeedbackRows,
+  ): Consultation | undefined {
+    const { bank } = this.#reasoning;
+    if (!bank) return undefined;
+    const situation = situationOf(this.#config, adapter, feedback, rows);
+    return { bank, situation, advice: this.#reasoning.advise(bank, situation) };
+  }
+
+  async #trainAdvised(previous: AdapterState, rows: FeedbackRows, consulted: Consultation): Promise<UserLoRAAdapter> {
+    const { bank, situation } = consulted;
+    // no await for what is known already, for the same reason as below
+    const advice = consulted.advice instanceof Promise ? await consulted.advice : consulted.advice;
+    const hints = this.#reasoning.bank === bank ? advice.hints : {};
+    const settings = advisedSettings(this.#settings, hints);
+    const started = performance.now();
+    const updated = await this.#train(previous, rows, settings);
+    if (this.#reasoning.bank !== bank) return updated;
+    const trainingTimeMs = performance.now() - started;
+    const start = readUserMeta(previous.meta);
+    await this.#reasoning.record(bank, episodeOf(situation, settings, hints, start, updated, trainingTimeMs));
+    return updated;
+  }
+
+  async #train(previous: AdapterState, rows: FeedbackRows, settings: ConfiguredSettings): Promise<UserLoRAAdapter> {
     const slot = this.#scratch.take();
     if (slot === undefined) throw new LorakeetError('ERR_POOL_FULL', `${SCRATCH_SLOTS} updates are already running`);
     try {
       const { layout } = this.#training;
       const meta = readUserMeta(previous.meta);
-      const learningRate = learningRateAt(this.#config, meta.version - 1);
+      const learningRate = learningRateAt(this.#config, meta.version - 1, settings.learningRate);
       const slots = Uint32Array.of(slot);
       const slab = new Float32Array(layout.slabLength);
       const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
       this.#training.write(slots, slab, steps);
       // no await for a short step, so that it has come and gone before anything else can run
       const isLong = isLongStep(this.#training, rows);
-      const batch = stepBatch(slot, rows, learningRate);
+      const batch = stepBatch(slot, rows, {
+        learningRate,
+        maxGradNorm: settings.clipThreshold,
+        ...(this.#config.useEWC && { ewcLambda: settings.ewcLambda }),
+      });
       const report = isLong ? await this.#training.updateAsync(batch) : updateNow(this.#training, batch);
       const lossBefore = lossOf(report);
       this.#training.read(slots, slab, steps);

@@ -16,9 +16,17 @@ import {
 import { grantedCores } from '../kernels/threads.js';
 import { validateOptimizer } from '../kernels/validate.js';
 import { consoleLogger, type Logger } from '../logger.js';
-import type { AdapterPoolOptions, LearningRateSchedule, LoRAConfig, OptimizerOption } from './types.js';
+import { type ReasoningBankInstance, requireReasoningBank } from '../reasoning/contract.js';
+import type {
+  AdapterPoolOptions,
+  AdapterSettings,
+  LearningRateSchedule,
+  LoRAConfig,
+  OptimizerOption,
+  ReasoningSettings,
+} from './types.js';
 
-/** LoRAConfig with every field filled in. */
+/** AdapterSettings with every field filled in. */
 export interface ResolvedConfig {
   rank: number;
   embeddingDim: number;
@@ -36,13 +44,20 @@ export interface ResolvedConfig {
   logger: Logger;
 }
 
+/** LoRAConfig with every field filled in. */
+export interface ResolvedEngineConfig extends ResolvedConfig {
+  reasoningBank: ReasoningBankInstance | undefined;
+  enableReasoningBankCache: boolean;
+  reasoning: Required<ReasoningSettings>;
+}
+
 export interface ResolvedPoolOptions {
   config: ResolvedConfig;
   capacity: number;
   items: Float32Array | null;
 }
 
-const CONFIG_KEYS: readonly (keyof LoRAConfig)[] = [
+const SHARED_KEYS: readonly (keyof AdapterSettings)[] = [
   'rank',
   'embeddingDim',
   'scalingFactor',
@@ -58,7 +73,13 @@ const CONFIG_KEYS: readonly (keyof LoRAConfig)[] = [
   'threads',
   'logger',
 ];
-const POOL_KEYS: readonly (keyof AdapterPoolOptions)[] = [...CONFIG_KEYS, 'capacity', 'items'];
+const ENGINE_KEYS: readonly (keyof LoRAConfig)[] = [
+  ...SHARED_KEYS,
+  'reasoningBank',
+  'enableReasoningBankCache',
+  'reasoning',
+];
+const POOL_KEYS: readonly (keyof AdapterPoolOptions)[] = [...SHARED_KEYS, 'capacity', 'items'];
 
 /** PyTorch's betas and epsilon; no weight decay, as in Hugging Face's trainer: holding on to what is known is EWC's job. */
 const ADAMW_DEFAULTS = { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
@@ -67,13 +88,35 @@ const SGD_DEFAULTS = { kind: 'sgd', weightDecay: 0 } as const;
 const DECAYING: Required<LearningRateSchedule> = { initial: 10, final: 1, halvedAfter: 100 };
 const CONSTANT: Required<LearningRateSchedule> = { initial: 1, final: 1, halvedAfter: 100 };
 
+const REASONING_DEFAULTS: Required<ReasoningSettings> = {
+  timeoutMs: 250,
+  minConfidence: 0.5,
+  cacheSize: 1000,
+  cacheTtlMs: 5 * 60 * 1000,
+  maxPendingEpisodes: 1000,
+};
+/** The longest delay of a timer in Node.js. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** More than memory would hold. */
+const MAX_ENTRIES = 2 ** 24;
+
 /** Two slots a user and one for all unknown users (user-table.ts) stay below the contract's limit. */
 const MAX_USERS = Math.floor((MAX_CAPACITY - 1) / 2);
 const DEFAULT_CAPACITY = 100_000;
 
 /** Throws ERR_INVALID_CONFIG naming the option that is unknown, of the wrong type or out of range. */
-export function resolveConfig(config: LoRAConfig = {}): ResolvedConfig {
-  return resolveKnown(requireOptions('config', config, CONFIG_KEYS));
+export function resolveConfig(config: LoRAConfig = {}): ResolvedEngineConfig {
+  const { reasoningBank, enableReasoningBankCache, reasoning, ...shared } = requireOptions(
+    'config',
+    config,
+    ENGINE_KEYS,
+  );
+  return {
+    ...resolveKnown(shared),
+    reasoningBank: reasoningBank === undefined ? undefined : requireReasoningBank('reasoningBank', reasoningBank),
+    enableReasoningBankCache: requireBoolean('enableReasoningBankCache', orDefault(enableReasoningBankCache, true)),
+    reasoning: resolveReasoning(orDefault(reasoning, {})),
+  };
 }
 
 /** As resolveConfig; the length and the numbers of `items` are checked where the table is bound. */
@@ -82,7 +125,7 @@ export function resolvePoolOptions(options: AdapterPoolOptions = {}): ResolvedPo
   return { config: resolveKnown(config), capacity: requireInteger('capacity', capacity, 1, MAX_USERS), items };
 }
 
-function resolveKnown(given: LoRAConfig): ResolvedConfig {
+function resolveKnown(given: AdapterSettings): ResolvedConfig {
   const embeddingDim = requireInteger('embeddingDim', orDefault(given.embeddingDim, 64), 1, MAX_FEATURES);
   const optimizer = resolveOptimizer(orDefault(given.optimizer, 'adamw'));
   const threads = orDefault(given.threads, Math.min(grantedCores(), MAX_THREADS));
@@ -140,10 +183,22 @@ export function poolConfigOf(config: ResolvedConfig, capacity: number): PoolConf
   };
 }
 
-/** Step size of an adapter that has taken `updates` updates. */
-export function learningRateAt(config: ResolvedConfig, updates: number): number {
+/** Step size of an adapter that has taken `updates` updates; `learningRate` is that of the configuration or of advice. */
+export function learningRateAt(config: ResolvedConfig, updates: number, learningRate = config.learningRate): number {
   const { initial, final, halvedAfter } = config.learningRateSchedule;
-  return config.learningRate * (final + (initial - final) / (1 + updates / halvedAfter));
+  return learningRate * (final + (initial - final) / (1 + updates / halvedAfter));
+}
+
+function resolveReasoning(option: ReasoningSettings): Required<ReasoningSettings> {
+  const given = withDefaults('reasoning', requireObject('reasoning', option), REASONING_DEFAULTS);
+  const { timeoutMs, minConfidence, cacheSize, cacheTtlMs, maxPendingEpisodes } = given;
+  return {
+    timeoutMs: requireNumber('reasoning.timeoutMs', timeoutMs, { above: 0, max: MAX_TIMEOUT_MS }),
+    minConfidence: requireNumber('reasoning.minConfidence', minConfidence, { min: 0, max: 1 }),
+    cacheSize: requireInteger('reasoning.cacheSize', cacheSize, 1, MAX_ENTRIES),
+    cacheTtlMs: requireNumber('reasoning.cacheTtlMs', cacheTtlMs, { above: 0, infinity: true }),
+    maxPendingEpisodes: requireInteger('reasoning.maxPendingEpisodes', maxPendingEpisodes, 1, MAX_ENTRIES),
+  };
 }
 
 function resolveOptimizer(option: OptimizerOption): OptimizerConfig {

@@ -20,9 +20,25 @@ export function isLongStep(pool: KernelPool, rows: FeedbackRows): boolean {
   return 2.5 * rows.count * pool.layout.parameterCount > LONG_MULTIPLY_ADDS;
 }
 
-export function stepBatch(slot: number, { count, x, target }: FeedbackRows, learningRate: number): UpdateBatch {
-  const slots = Uint32Array.of(slot);
-  return { slots, rowOffsets: Uint32Array.of(0, count), x, target, learningRate: Float32Array.of(learningRate) };
+/** What one step may do differently from the pool's configuration. */
+export interface StepSettings {
+  learningRate: number;
+  maxGradNorm: number;
+  /** Only for pools with EWC. */
+  ewcLambda?: number;
+}
+
+export function stepBatch(slot: number, { count, x, target }: FeedbackRows, settings: StepSettings): UpdateBatch {
+  const { learningRate, maxGradNorm, ewcLambda } = settings;
+  return {
+    slots: Uint32Array.of(slot),
+    rowOffsets: Uint32Array.of(0, count),
+    x,
+    target,
+    learningRate: Float32Array.of(learningRate),
+    maxGradNorm: Float32Array.of(maxGradNorm),
+    ...(ewcLambda !== undefined && { ewcLambda: Float32Array.of(ewcLambda) }),
+  };
 }
 
 /** The synchronous counterpart of pool.updateAsync. */

@@ -4,6 +4,7 @@
  */
 import type { BackendName, StateDtype } from '../kernels/contract.js';
 import type { Logger } from '../logger.js';
+import type { ReasoningBankInstance } from '../reasoning/contract.js';
 
 export interface AdapterMetadata {
   /** Feedback rows learned so far. */
@@ -120,7 +121,8 @@ export interface BackendInfo {
   reason: string;
 }
 
-export interface LoRAConfig {
+/** What the engine and the pool have in common. */
+export interface AdapterSettings {
   /** 1 … 256, at most embeddingDim; default 4 */
   rank?: number;
   /** 1 … 8192; default 64 */
@@ -154,7 +156,29 @@ export interface LoRAConfig {
   logger?: Logger;
 }
 
-export interface AdapterPoolOptions extends LoRAConfig {
+/** How the engine uses its ReasoningBank. */
+export interface ReasoningSettings {
+  /** Longest time in ms that an update waits for the bank's advice, > 0; default 250 */
+  timeoutMs?: number;
+  /** Advice below this confidence is not followed, 0 … 1; default 0.5 */
+  minConfidence?: number;
+  /** Most answers in the cache, ≥ 1; the one that was used least recently goes first; default 1000 */
+  cacheSize?: number;
+  /** Age in ms at which an answer is asked for anew, > 0; default 300 000, five minutes */
+  cacheTtlMs?: number;
+  /** Most episodes waiting to be stored, ≥ 1; the oldest goes first; default 1000 */
+  maxPendingEpisodes?: number;
+}
+
+export interface LoRAConfig extends AdapterSettings {
+  /** Advises updates and learns from them; can be exchanged later; default none */
+  reasoningBank?: ReasoningBankInstance;
+  /** Whether answers of the bank are used again for similar updates; default true */
+  enableReasoningBankCache?: boolean;
+  reasoning?: ReasoningSettings;
+}
+
+export interface AdapterPoolOptions extends AdapterSettings {
   /** Most users held at once; memory is taken as users come; default 100 000 */
   capacity?: number;
   /** Item table [items × embeddingDim]: feedback and personalize can then name content by its row number. */
