@@ -62,7 +62,7 @@ export function episodeOf(
   hints: AdaptationHints,
   previous: { version: number; avgLoss: number },
   updated: UserLoRAAdapter,
-  trainingTimeMs: number,
+  measured: { correctionRms: number; trainingTimeMs: number },
 ): Episode {
   const { avgLoss, totalSamples, lastBatch } = updated.metadata;
   const { lossBefore, lossAfter } = lastBatch as NonNullable<typeof lastBatch>;
@@ -73,9 +73,10 @@ export function episodeOf(
       newVersion: updated.version,
       avgLoss,
       lossBefore,
+      correctionRms: measured.correctionRms,
       lossAfter,
       lossImprovement: lossBefore - lossAfter,
-      trainingTimeMs,
+      trainingTimeMs: measured.trainingTimeMs,
       totalSamples,
     },
   };

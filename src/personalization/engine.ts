@@ -258,15 +258,27 @@ export class LoRAPersonalizationEngine {
     const hints = this.#reasoning.bank === bank ? advice.hints : {};
     const settings = advisedSettings(this.#settings, hints);
     const started = performance.now();
-    const updated = await this.#train(previous, rows, settings);
+    let correctionRms = 0;
+    const updated = await this.#train(previous, rows, settings, (y) => {
+      correctionRms = Math.sqrt(meanSquaredError(y, rows.x));
+    });
     if (this.#reasoning.bank !== bank) return updated;
     const trainingTimeMs = performance.now() - started;
     const start = readUserMeta(previous.meta);
-    await this.#reasoning.record(bank, episodeOf(situation, settings, hints, start, updated, trainingTimeMs));
+    await this.#reasoning.record(
+      bank,
+      episodeOf(situation, settings, hints, start, updated, { correctionRms, trainingTimeMs }),
+    );
     return updated;
   }
 
-  async #train(previous: AdapterState, rows: FeedbackRows, settings: ConfiguredSettings): Promise<UserLoRAAdapter> {
+  /** `observe` is shown the adapter's output for the rows as it is before the step. */
+  async #train(
+    previous: AdapterState,
+    rows: FeedbackRows,
+    settings: ConfiguredSettings,
+    observe?: (y: Float32Array) => void,
+  ): Promise<UserLoRAAdapter> {
     const slot = this.#scratch.take();
     if (slot === undefined) throw new LorakeetError('ERR_POOL_FULL', `${SCRATCH_SLOTS} updates are already running`);
     try {
@@ -284,10 +296,13 @@ export class LoRAPersonalizationEngine {
         maxGradNorm: settings.clipThreshold,
         ...(this.#config.useEWC && { ewcLambda: settings.ewcLambda }),
       });
+      const trial = { slots: new Uint32Array(rows.count).fill(slot), x: rows.x };
+      if (observe) {
+        observe(isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial));
+      }
       const report = isLong ? await this.#training.updateAsync(batch) : updateNow(this.#training, batch);
       const lossBefore = lossOf(report);
       this.#training.read(slots, slab, steps);
-      const trial = { slots: new Uint32Array(rows.count).fill(slot), x: rows.x };
       const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
       const mse = meanSquaredError(y, rows.target);
       const lossAfter = requireNumber('loss after the step', mse, {}, 'ERR_NOT_FINITE');

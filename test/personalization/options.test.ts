@@ -75,8 +75,8 @@ describe('a wrong option is rejected by name', () => {
   }
 
   it('an option that does not exist', () => {
-    const config = { reasoningBank: {} } as LoRAConfig;
-    expect(() => createLoRAPersonalizationEngine(config)).toThrow(coded('ERR_INVALID_CONFIG', 'config.reasoningBank'));
+    const config = { learningrate: 0.1 } as LoRAConfig;
+    expect(() => createLoRAPersonalizationEngine(config)).toThrow(coded('ERR_INVALID_CONFIG', 'config.learningrate'));
     expect(() => createLoRAPersonalizationEngine(4 as LoRAConfig)).toThrow(coded('ERR_INVALID_CONFIG', 'config'));
   });
 

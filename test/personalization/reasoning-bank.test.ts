@@ -93,8 +93,18 @@ describe('with a bank connected, an update', () => {
       lossBefore,
       lossAfter,
       lossImprovement: lossBefore - lossAfter,
+      correctionRms: 0,
       totalSamples: 4,
     });
+    await engine.updateAdapter(updated, feedback);
+    await engine.flushReasoningBank();
+    const squares = feedback.flatMap(({ contentEmbedding }) => {
+      const y = engine.computeLoRAForward(contentEmbedding, updated);
+      return [...y.map((value, i) => (value - contentEmbedding[i]) ** 2)];
+    });
+    const { correctionRms } = JSON.parse(bank.patterns[3].output as string);
+    expect(correctionRms).toBeGreaterThan(0);
+    expect(correctionRms).toBeCloseTo(Math.sqrt(squares.reduce((a, b) => a + b) / squares.length), 6);
   });
 
   it('does what an engine configured like the advice does', async () => {

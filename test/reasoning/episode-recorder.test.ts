@@ -24,6 +24,7 @@ function episode(newVersion: number, lossBefore = 0.3, lossAfter = 0.08): Episod
       newVersion,
       avgLoss: 0.2,
       lossBefore,
+      correctionRms: 0.1,
       lossAfter,
       lossImprovement: lossBefore - lossAfter,
       trainingTimeMs: 1.5,
