@@ -46,5 +46,5 @@ export type {
   ReasoningBankPattern,
   RetrievedPattern,
 } from './reasoning/contract.js';
-export type { AdapterStore, StoredAdapter } from './versions/adapter-store.js';
 export type { SimilarAdaptation } from './reasoning/episode.js';
+export type { AdapterStore, StoredAdapter } from './versions/adapter-store.js';
