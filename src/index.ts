@@ -9,6 +9,7 @@ export {
 export { createAdapterFeedback, type FeedbackOptions } from './personalization/feedback.js';
 export type { ResolvedConfig, ResolvedEngineConfig } from './personalization/options.js';
 export { AdapterPool, createAdapterPool } from './personalization/pool.js';
+export { fitPopulationPrior, type PopulationPrior } from './personalization/population-prior.js';
 export { createPersonalizationService, PersonalizationService } from './personalization/service/service.js';
 export type {
   PersonalizationServiceOptions,

@@ -11,9 +11,10 @@ import type { AdaptationSituation, ReasoningBankInstance } from '../reasoning/co
 import type { SimilarAdaptation } from '../reasoning/episode.js';
 import type { ConfiguredSettings } from '../reasoning/hints.js';
 import { advisedSettings, configuredSettings, episodeOf, situationOf } from './adaptation-situation.js';
-import { initialState, recordOf, stateOf, writeWeights } from './adapter-record.js';
+import { recordOf, stateOf, writeWeights } from './adapter-record.js';
 import { openBackend } from './backend.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
+import { FreshAdapters } from './fresh-adapters.js';
 import { adapterShapeOf, learningRateAt, poolConfigOf, type ResolvedEngineConfig, resolveConfig } from './options.js';
 import { SlotList } from './slot-list.js';
 import { type FeedbackRows, isLongStep, lossOf, meanSquaredError, stepBatch, updateNow } from './training-step.js';
@@ -53,6 +54,7 @@ export class LoRAPersonalizationEngine {
   readonly #settings: ConfiguredSettings;
   readonly #reasoning: BankConnection;
   readonly #shape: Required<AdapterShape>;
+  readonly #fresh: FreshAdapters;
   /** Where updates happen: written, stepped, read back. */
   readonly #training: KernelPool;
   readonly #scratch = new SlotList(SCRATCH_SLOTS);
@@ -66,8 +68,8 @@ export class LoRAPersonalizationEngine {
   #closed = false;
 
   /**
-   * Throws ERR_INVALID_CONFIG naming the option that is unknown or out of range, and ERR_BACKEND_UNAVAILABLE if a backend
-   * was asked for by name and cannot be used.
+   * Throws ERR_INVALID_CONFIG naming the option that is unknown or out of range, ERR_ADAPTER_MISMATCH for a prior of other
+   * rank, embeddingDim or scaling, and ERR_BACKEND_UNAVAILABLE if a backend was asked for by name and cannot be used.
    */
   constructor(config?: LoRAConfig) {
     this.#config = resolveConfig(config);
@@ -77,6 +79,7 @@ export class LoRAPersonalizationEngine {
     this.#reasoning = new BankConnection(this.#settings, connection, logger);
     if (reasoningBank) this.#reasoning.connect(reasoningBank);
     this.#shape = adapterShapeOf(this.#config);
+    this.#fresh = new FreshAdapters(this.#config);
     const { backend, info } = openBackend(this.#config);
     this.backend = info;
     this.#training = backend.createPool(poolConfigOf(this.#config, SCRATCH_SLOTS));
@@ -98,18 +101,16 @@ export class LoRAPersonalizationEngine {
   }
 
   /**
-   * A fresh adapter, version 1. Without preferences it is the identity map until it learns; with a preference vector p it
-   * stretches what lies along p: y = x + 0.1·confidence·(p·x)·p for p of length 1. It depends on the engine's seed, the
-   * user and the preferences only. Throws ERR_INVALID_ARGUMENT (a userId that is no string or empty), or for the vector
+   * A fresh adapter, version 1. Without preferences it is the engine's prior, or, if it has none, the identity map until
+   * it learns; with a preference vector p it stretches what lies along p: y = x + 0.1·confidence·(p·x)·p for p of length 1.
+   * It depends on the engine's options, the user and the preferences only. Throws ERR_INVALID_ARGUMENT (a userId that is no string or empty), or for the vector
    * ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, and ERR_OUT_OF_RANGE for a confidence outside 0 … 1.
    */
   createAdapter(userId: string, initialPreferences?: UserPreferences): UserLoRAAdapter {
     this.#requireOpen();
     requireUserId('userId', userId);
-    const { useEWC, optimizer, seed, learningRate } = this.#config;
-    const meta = newUserMeta(userId, learningRate, Date.now(), this.#averageForwardMs);
-    const has = { ewc: useEWC, moments: optimizer.kind === 'adamw' };
-    return recordOf(initialState(this.#shape, meta, seed, has, initialPreferences));
+    const meta = newUserMeta(userId, this.#config.learningRate, Date.now(), this.#averageForwardMs);
+    return recordOf(this.#fresh.stateFor(meta, initialPreferences));
   }
 
   /**

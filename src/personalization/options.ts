@@ -24,9 +24,10 @@ import type {
   LoRAConfig,
   OptimizerOption,
   ReasoningSettings,
+  UserLoRAAdapter,
 } from './types.js';
 
-/** AdapterSettings with every field filled in. */
+/** AdapterSettings with every field filled in but `prior`, which may be missing. */
 export interface ResolvedConfig {
   rank: number;
   embeddingDim: number;
@@ -42,6 +43,7 @@ export interface ResolvedConfig {
   backend: BackendName | 'auto';
   threads: number;
   logger: Logger;
+  prior?: UserLoRAAdapter;
 }
 
 /** LoRAConfig with every field filled in. */
@@ -72,6 +74,7 @@ const SHARED_KEYS: readonly (keyof AdapterSettings)[] = [
   'backend',
   'threads',
   'logger',
+  'prior',
 ];
 const ENGINE_KEYS: readonly (keyof LoRAConfig)[] = [
   ...SHARED_KEYS,
@@ -146,6 +149,7 @@ function resolveKnown(given: AdapterSettings): ResolvedConfig {
     backend: requireOneOf('backend', orDefault(given.backend, 'auto'), ['auto', ...BACKEND_NAMES]),
     threads: requireInteger('threads', threads, 1, MAX_THREADS),
     logger: requireLogger(orDefault(given.logger, consoleLogger)),
+    ...(given.prior !== undefined && { prior: given.prior }),
   };
 }
 

@@ -140,8 +140,8 @@ export class AdapterPool {
   /**
    * Row i of the content as userIds[i] sees it: x + (scalingFactor/rank)·B·(A·x). Content as vectors [n × embeddingDim]
    * or item numbers [n]; the result, [n × embeddingDim], goes to `out` if given. A user whom the pool does not know sees
-   * the content as it is. NaN in gives NaN out. Throws ERR_INVALID_ARGUMENT, ERR_LENGTH_MISMATCH, ERR_NO_ITEMS,
-   * ERR_ITEM_OUT_OF_RANGE or ERR_POOL_CLOSED.
+   * the content as the prior does, or, without one, as it is. NaN in gives NaN out. Throws ERR_INVALID_ARGUMENT,
+   * ERR_LENGTH_MISMATCH, ERR_NO_ITEMS, ERR_ITEM_OUT_OF_RANGE or ERR_POOL_CLOSED.
    */
   personalize(userIds: readonly string[], content: Float32Array | Uint32Array, out?: Float32Array): Float32Array {
     this.#requireOpen();

@@ -6,7 +6,7 @@ import { type AdapterShape, requireSameShape } from '../adapter/config.js';
 import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
 import { LorakeetError } from '../errors.js';
 import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
-import { initialState } from './adapter-record.js';
+import { FreshAdapters } from './fresh-adapters.js';
 import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
 import { RowMemory } from './row-memory.js';
 import { updateNow } from './training-step.js';
@@ -27,6 +27,7 @@ export class PooledAdapters {
   readonly shape: Required<AdapterShape>;
   readonly #kernel: KernelPool;
   readonly #config: ResolvedConfig;
+  readonly #fresh: FreshAdapters;
   readonly #users: UserTable;
   readonly #records = new UserRecords();
   readonly #carried = new Map<number, Carried>();
@@ -39,7 +40,9 @@ export class PooledAdapters {
     this.#kernel = kernel;
     this.#config = config;
     this.shape = adapterShapeOf(config);
+    this.#fresh = new FreshAdapters(config);
     this.#users = new UserTable(capacity);
+    if (config.prior) this.#writeUnknownUser();
   }
 
   /** Rises with every change; see statesChangedSince. */
@@ -69,7 +72,7 @@ export class PooledAdapters {
     return this.#users.userIds();
   }
 
-  /** The users' slots for applying: for those who are not here that of the identity map. */
+  /** The users' slots for applying: for those who are not here that of the prior, or of the identity map. */
   applySlotsOf(userIds: readonly string[]): Uint32Array {
     const slots = new Uint32Array(userIds.length);
     for (let i = 0; i < slots.length; i++) slots[i] = this.#users.slotOf(userIds[i]) ?? UNKNOWN_USER_SLOT;
@@ -98,13 +101,17 @@ export class PooledAdapters {
 
   /** Adds fresh adapters for users that are not here. */
   create(userIds: readonly string[]): void {
-    const { learningRate, seed } = this.#config;
     const now = Date.now();
-    const metas = userIds.map((userId) => newUserMeta(userId, learningRate, now));
-    // zero sections are filled in by writeToSlab
-    const bare = { ewc: false, moments: false };
-    const states = metas.map((meta) => initialState(this.shape, meta, seed, bare));
+    const metas = userIds.map((userId) => newUserMeta(userId, this.#config.learningRate, now));
+    const states = metas.map((meta) => this.#fresh.slabStateFor(meta));
     this.#place(metas, states);
+  }
+
+  #writeUnknownUser(): void {
+    const { layout } = this.#kernel;
+    const slab = new Float32Array(layout.slabLength);
+    const step = writeToSlab(this.#fresh.slabStateFor(newUserMeta('everybody else', 0, 0)), layout, slab);
+    this.#kernel.write(Uint32Array.of(UNKNOWN_USER_SLOT), slab, Uint32Array.of(step));
   }
 
   #place(metas: readonly UserMeta[], states: readonly AdapterState[]): void {

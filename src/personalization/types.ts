@@ -154,6 +154,8 @@ export interface AdapterSettings {
   threads?: number;
   /** default: one-line messages on the console */
   logger?: Logger;
+  /** What new users' adapters start from, from fitPopulationPrior with the same options; default: fresh ones */
+  prior?: UserLoRAAdapter;
 }
 
 /** How the engine uses its ReasoningBank. */

@@ -1,7 +1,8 @@
 /**
  * Which user has which slot of a kernel pool.
  *
- * Slot 0 belongs to nobody and is never written: it is the identity map, and stands for every user that is not here.
+ * Slot 0 belongs to nobody and stands for every user that is not here: it is the population's prior, or never written,
+ * which makes it the identity map.
  *
  * While an update runs in another thread, its slots are *pinned*: they must neither be written nor go to another user, or
  * one user's feedback could reach another's adapter. A user who is replaced or removed meanwhile leaves a pinned slot at
