@@ -77,30 +77,57 @@ void prepare(lorakeet_pool& pool, const uint32_t* slots, uint32_t count, uint32_
   while (pool.scratch.size() < workers) pool.scratch.push_back(std::make_unique<ScratchMemory>(pool.shape));
 }
 
+// What the users before a user take, in multiply-adds for each of a slot's weights: 3 for a row, 4 for the step.
+auto work_before(const uint32_t* row_offsets) {
+  return [row_offsets](uint32_t user) { return 3ull * row_offsets[user] + 4ull * user; };
+}
+
 // Threads worth waking for this much work: each should have about 50 µs of it at some 30 multiply-adds per ns.
 uint32_t workers_for(const lorakeet_pool& pool, uint64_t rows, uint64_t slots) {
-  const uint64_t per_row = 3ull * pool.shape.section;
-  const uint64_t work = rows * per_row + slots * 4ull * pool.shape.section;
+  const uint64_t work = (3 * rows + 4 * slots) * pool.shape.section;
   const uint64_t worthwhile = work / 1500000 + 1;
   return static_cast<uint32_t>(worthwhile < pool.config.threads ? worthwhile : pool.config.threads);
 }
 
-// Runs job(worker, first, last) over [0, count) in pieces that idle workers pick up; a piece weighs about 1/8 of a
-// worker's share, so that a worker with heavy users does not hold up the rest.
-template <typename Job>
-void spread(uint32_t workers, uint32_t count, const Job& job) {
+// Runs job(worker, first, last) over [0, count) in pieces that idle workers pick up. `work(i)` is how much lies before
+// item i; a piece is half of a worker's share of what is left, so that all finish at about the same time. An item that
+// weighs as much as many others comes first, or it would begin when the others end.
+template <typename Work, typename Job>
+void spread(uint32_t workers, uint32_t count, const Work& work, const Job& job) {
   if (workers < 2) {
     job(0, 0, count);
     return;
   }
-  const uint32_t piece = count / (workers * 8) + 1;
-  std::atomic<uint64_t> next{0};
+  const uint64_t total = work(count);
+  const auto is_heavy = [&](uint32_t i) { return (work(i + 1) - work(i)) * workers * 4 > total; };
+  std::vector<uint32_t> heavy;
+  for (uint32_t i = 0; i < count; i++) {
+    if (is_heavy(i)) heavy.push_back(i);
+  }
+  alignas(64) std::atomic<uint32_t> next_heavy{0};
+  alignas(64) std::atomic<uint32_t> next{0};
   run_crew(workers, [&](uint32_t worker) {
-    for (;;) {
-      const uint64_t first = next.fetch_add(piece);
-      if (first >= count) return;
-      const uint64_t last = first + piece < count ? first + piece : count;
-      job(worker, static_cast<uint32_t>(first), static_cast<uint32_t>(last));
+    for (uint32_t i; (i = next_heavy++) < heavy.size();) job(worker, heavy[i], heavy[i] + 1);
+    uint32_t first = next;
+    while (first < count) {
+      const uint64_t end = work(first) + (total - work(first)) / (2 * workers);
+      uint32_t last = first + 1, beyond = count;  // the first item behind `last` before which `end` is reached
+      while (last < beyond) {
+        const uint32_t middle = last + (beyond - last) / 2;
+        if (work(middle) < end) {
+          last = middle + 1;
+        } else {
+          beyond = middle;
+        }
+      }
+      if (!next.compare_exchange_weak(first, last)) continue;
+      for (const uint32_t i : heavy) {
+        if (i < first || i >= last) continue;
+        if (first < i) job(worker, first, i);
+        first = i + 1;
+      }
+      if (first < last) job(worker, first, last);
+      first = next;
     }
   });
 }
@@ -237,7 +264,8 @@ lorakeet_status apply(lorakeet_pool* pool, const lorakeet_apply_batch* batch, fl
     const uint32_t workers = workers_for(*pool, batch->rows, 0);
     prepare(*pool, batch->slots, batch->rows, workers);
     const RowSource x = pool->source(batch->x, pool->shape.in_features);
-    spread(workers, batch->rows, [&](uint32_t worker, uint32_t first, uint32_t last) {
+    const auto rows_before = [](uint32_t row) { return uint64_t{row}; };
+    spread(workers, batch->rows, rows_before, [&](uint32_t worker, uint32_t first, uint32_t last) {
       const Scratch& scratch = pool->scratch[worker]->scratch;
       while (first < last) {  // neighbouring rows of one slot go together
         uint32_t end = first + 1;
@@ -261,7 +289,7 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
     const float learning_rate = static_cast<float>(pool->config.learning_rate);
     const float max_grad_norm = static_cast<float>(pool->config.max_grad_norm);
     const float ewc_lambda = static_cast<float>(pool->config.ewc_lambda);
-    spread(workers, batch->users, [&](uint32_t worker, uint32_t first, uint32_t last) {
+    spread(workers, batch->users, work_before(batch->row_offsets), [&](uint32_t worker, uint32_t first, uint32_t last) {
       for (uint32_t u = first; u < last; u++) {
         const uint32_t row = batch->row_offsets[u];
         SlotRecord& record = pool->store.record(batch->slots[u]);
@@ -306,24 +334,25 @@ lorakeet_status consolidate(lorakeet_pool* pool, const lorakeet_consolidate_batc
     // First without writing: one user's bad rows must not leave the others half done.
     std::atomic<bool> all_finite{true};
     for (const bool commit : {false, true}) {
-      spread(workers, batch->users, [&](uint32_t worker, uint32_t first, uint32_t last) {
-        for (uint32_t u = first; u < last; u++) {
-          const uint32_t row = batch->row_offsets[u];
-          SlotRecord& record = pool->store.record(batch->slots[u]);
-          const SlotConsolidation job = {pool->store.data(batch->slots[u]),
-                                         x,
-                                         row,
-                                         batch->row_offsets[u + 1] - row,
-                                         static_cast<float>(batch->decay),
-                                         rounding_key(record.steps, record.consolidations)};
-          if (!pool->isa.consolidate(pool->shape, pool->hyper, job, pool->scratch[worker]->scratch, commit)) {
-            all_finite = false;
-          } else if (commit) {
-            record.bounds = pool->isa.measure(pool->shape, job.slot);
-            record.consolidations++;
-          }
-        }
-      });
+      spread(workers, batch->users, work_before(batch->row_offsets),
+             [&](uint32_t worker, uint32_t first, uint32_t last) {
+               for (uint32_t u = first; u < last; u++) {
+                 const uint32_t row = batch->row_offsets[u];
+                 SlotRecord& record = pool->store.record(batch->slots[u]);
+                 const SlotConsolidation job = {pool->store.data(batch->slots[u]),
+                                                x,
+                                                row,
+                                                batch->row_offsets[u + 1] - row,
+                                                static_cast<float>(batch->decay),
+                                                rounding_key(record.steps, record.consolidations)};
+                 if (!pool->isa.consolidate(pool->shape, pool->hyper, job, pool->scratch[worker]->scratch, commit)) {
+                   all_finite = false;
+                 } else if (commit) {
+                   record.bounds = pool->isa.measure(pool->shape, job.slot);
+                   record.consolidations++;
+                 }
+               }
+             });
       if (!all_finite) return LORAKEET_NOT_FINITE;
     }
     return LORAKEET_OK;

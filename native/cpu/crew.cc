@@ -1,12 +1,42 @@
 #include "crew.h"
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
 #include <thread>
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
 namespace lorakeet {
 namespace {
+
+// Tells the processor that this thread only waits.
+inline void relax() {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__) && defined(__GNUC__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits for `ready` without going to sleep, for about as long as going to sleep and being woken takes; false if that
+// was not enough.
+template <typename Ready>
+bool spin_until(const Ready& ready) {
+  constexpr std::chrono::microseconds kLongest{50};
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < 32; i++) {
+      if (ready()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() - start < kLongest);
+  return false;
+}
 
 class Crew {
  public:
@@ -26,16 +56,17 @@ class Crew {
     }
     start_.notify_all();
     task(0);
+    const auto all_done = [this] { return running_ == 0; };
+    if (spin_until(all_done)) return;
     std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [this] { return running_ == 0; });
-    task_ = nullptr;
+    done_.wait(lock, all_done);
   }
 
  private:
   void hire(uint32_t wanted) {
     while (members_ < wanted) {
       try {
-        std::thread(&Crew::work, this, members_ + 1, generation_).detach();
+        std::thread(&Crew::work, this, members_ + 1, generation_.load()).detach();
       } catch (const std::system_error&) {
         return;  // fewer threads than asked for change the speed, not the result
       }
@@ -44,9 +75,12 @@ class Crew {
   }
 
   void work(uint32_t worker, uint64_t seen) {
-    std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      start_.wait(lock, [&] { return generation_ != seen; });
+      // calls often come one after another: the next may be here before this thread has fallen asleep
+      const auto called = [&] { return generation_ != seen; };
+      const bool awake = spin_until(called);
+      std::unique_lock<std::mutex> lock(mutex_);
+      if (!awake) start_.wait(lock, called);
       seen = generation_;
       if (worker > helpers_) continue;
       const std::function<void(uint32_t)>* task = task_;
@@ -58,11 +92,13 @@ class Crew {
   }
 
   std::mutex in_use_;  // held for the length of one run
-  std::mutex mutex_;   // guards everything below
+  std::mutex mutex_;   // guards the changes of everything below
   std::condition_variable start_, done_;
   const std::function<void(uint32_t)>* task_ = nullptr;
-  uint64_t generation_ = 0;
-  uint32_t members_ = 0, helpers_ = 0, running_ = 0;
+  uint32_t members_ = 0, helpers_ = 0;
+  // Watched by threads that wait without the mutex, each in a cache line of its own.
+  alignas(64) std::atomic<uint64_t> generation_{0};
+  alignas(64) std::atomic<uint32_t> running_{0};
 };
 
 // Never destroyed: its threads sleep in it until the process ends, also while static objects are being torn down.

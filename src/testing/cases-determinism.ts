@@ -18,7 +18,7 @@ import {
   withPool,
 } from './harness.js';
 import { SeededRandom } from './random.js';
-import { makeWorkload, type Workload } from './workloads.js';
+import { makeWorkload, type Workload, type WorkloadKind } from './workloads.js';
 
 const CAPACITY = 64;
 const SHAPES: readonly Shape[] = [
@@ -67,9 +67,11 @@ export function determinismCases(context: SuiteContext): ConformanceCase[] {
   const optimizers = Object.entries(OPTIMIZERS).filter(([, { stateDtype = 'fp32' }]) =>
     stateDtypes.includes(stateDtype),
   );
-  return shapes.flatMap((shape, index) =>
+  const configOf = (shape: Shape, optimizer: Partial<PoolConfig>): PoolConfig =>
+    poolConfig({ ...shape, residual: true, capacity: CAPACITY, scaling: 0.5, ...optimizer });
+  const cases = shapes.flatMap((shape, index) =>
     optimizers.flatMap(([name, optimizer]) => {
-      const config = poolConfig({ ...shape, residual: true, capacity: CAPACITY, scaling: 0.5, ...optimizer });
+      const config = configOf(shape, optimizer);
       const title = `${name}, ${shapeName(shape)}`;
       return [
         { name: `determinism: the same call twice: ${title}`, run: () => checkTwice(context, config, index) },
@@ -79,11 +81,16 @@ export function determinismCases(context: SuiteContext): ConformanceCase[] {
       ];
     }),
   );
+  const manyRows = optimizers.map(([name, optimizer]) => ({
+    name: `determinism: threads 1, 2, 3, 7 with many rows: ${name}`,
+    run: () => checkManyRows(context, configOf({ rank: 8, inFeatures: 64, outFeatures: 64 }, optimizer)),
+  }));
+  return [...cases, ...manyRows];
 }
 
-function setting(config: PoolConfig, seed: number): Setting {
+function setting(config: PoolConfig, seed: number, kind: WorkloadKind = 'zipf', rows = 150): Setting {
   const random = new SeededRandom(seed);
-  const workload = makeWorkload('zipf', { users: 30, rows: 150, capacity: CAPACITY, seed });
+  const workload = makeWorkload(kind, { users: 30, rows, capacity: CAPACITY, seed });
   const batch = randomBatch(config, workload, random);
   batch.rowWeight = random.uniforms(workload.rowSlots.length, 0.1, 2);
   return { config, batch, workload };
@@ -109,10 +116,18 @@ async function checkTwice(context: SuiteContext, config: PoolConfig, seed: numbe
 }
 
 async function checkThreads(context: SuiteContext, config: PoolConfig, seed: number): Promise<void> {
-  const one = await outcomeOf(context, setting({ ...config, threads: 1 }, seed), seed);
-  for (const threads of [2, 3, 7]) {
-    assertSameOutcome(`${threads} threads`, await outcomeOf(context, setting({ ...config, threads }, seed), seed), one);
-  }
+  await compareThreads(context, setting(config, seed), seed);
+}
+
+/** Work enough for a backend to find several threads worth while: some 100 µs of one; evenly spread, and not at all. */
+async function checkManyRows(context: SuiteContext, config: PoolConfig): Promise<void> {
+  for (const kind of ['zipf', 'skewed'] as const) await compareThreads(context, setting(config, 9, kind, 1600), 9);
+}
+
+async function compareThreads(context: SuiteContext, { config, ...rest }: Setting, seed: number): Promise<void> {
+  const outcome = (threads: number) => outcomeOf(context, { config: { ...config, threads }, ...rest }, seed);
+  const one = await outcome(1);
+  for (const threads of [2, 3, 7]) assertSameOutcome(`${threads} threads`, await outcome(threads), one);
 }
 
 /** Each user learns in a pool of their own company: nobody. */
