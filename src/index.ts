@@ -30,6 +30,7 @@ export type {
   PoolFeedback,
   ReasoningSettings,
   SnapshotOptions,
+  TargetPolicy,
   UserLoRAAdapter,
   UserPreferences,
   WatchEvent,

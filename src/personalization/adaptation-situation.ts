@@ -31,12 +31,7 @@ export function situationOf(
   feedback: readonly AdapterFeedback[],
   rows: FeedbackRows,
 ): AdaptationSituation {
-  let rewards = 0;
-  let targets = 0;
-  for (const { reward, targetEmbedding } of feedback) {
-    rewards += reward;
-    if (targetEmbedding !== undefined) targets += 1;
-  }
+  const targets = feedback.filter(({ targetEmbedding }) => targetEmbedding !== undefined).length;
   return {
     userId: adapter.userId,
     rank: config.rank,
@@ -49,7 +44,7 @@ export function situationOf(
     optimizer: config.optimizer.kind,
     feedback: feedbackStatistics({
       ...rows,
-      meanReward: rewards / rows.count,
+      meanReward: rows.rewards.reduce((sum, reward) => sum + reward, 0) / rows.count,
       targetShare: targets / rows.count,
     }),
   };

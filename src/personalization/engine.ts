@@ -13,6 +13,7 @@ import type { ConfiguredSettings } from '../reasoning/hints.js';
 import { advisedSettings, configuredSettings, episodeOf, situationOf } from './adaptation-situation.js';
 import { recordOf, stateOf, writeWeights } from './adapter-record.js';
 import { openBackend } from './backend.js';
+import { contrastiveLossOf } from './contrastive.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
 import { FreshAdapters } from './fresh-adapters.js';
 import { adapterShapeOf, learningRateAt, poolConfigOf, type ResolvedEngineConfig, resolveConfig } from './options.js';
@@ -90,11 +91,12 @@ export class LoRAPersonalizationEngine {
 
   /** All settings in effect, as new objects: `createLoRAPersonalizationEngine(engine.getConfig())` makes an equal engine. */
   getConfig(): ResolvedEngineConfig {
-    const { optimizer, learningRateSchedule, reasoning } = this.#config;
+    const { optimizer, learningRateSchedule, targetPolicy, reasoning } = this.#config;
     return {
       ...this.#config,
       optimizer: { ...optimizer },
       learningRateSchedule: { ...learningRateSchedule },
+      targetPolicy: { ...targetPolicy },
       reasoning: { ...reasoning },
       reasoningBank: this.#reasoning.bank,
     };
@@ -129,13 +131,12 @@ export class LoRAPersonalizationEngine {
     this.#requireOpen();
     if (!Array.isArray(feedback)) fail('ERR_INVALID_ARGUMENT', 'feedback', feedback, 'an array of AdapterFeedback');
     const previous = this.#requireOwn(adapter);
-    const rows = gatherFeedback(feedback, adapter.userId, this.#config.embeddingDim);
+    const rows = gatherFeedback(feedback, adapter.userId, this.#config.embeddingDim, this.#config.targetPolicy);
     if (feedback.length === 0) return adapter;
-    const batch = { ...rows, count: feedback.length };
-    const consulted = this.#consult(adapter, feedback, batch);
+    const consulted = this.#consult(adapter, feedback, rows);
     const update = this.#chains.run(adapter, (newest) => {
       const start = newest === adapter ? previous : stateOf(newest);
-      return consulted ? this.#trainAdvised(start, batch, consulted) : this.#train(start, batch, this.#settings);
+      return consulted ? this.#trainAdvised(start, rows, consulted) : this.#train(start, rows, this.#settings);
     });
     this.#running.add(update);
     return update.finally(() => this.#running.delete(update));
@@ -292,21 +293,34 @@ export class LoRAPersonalizationEngine {
       this.#training.write(slots, slab, steps);
       // no await for a short step, so that it has come and gone before anything else can run
       const isLong = isLongStep(this.#training, rows);
-      const batch = stepBatch(slot, rows, {
-        learningRate,
-        maxGradNorm: settings.clipThreshold,
-        ...(this.#config.useEWC && { ewcLambda: settings.ewcLambda }),
-      });
       const trial = { slots: new Uint32Array(rows.count).fill(slot), x: rows.x };
-      if (observe) {
-        observe(isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial));
+      const contrastive = contrastiveLossOf(this.#config, rows, meta);
+      let target = rows.target;
+      let contrastBefore = 0;
+      if (observe || contrastive) {
+        const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
+        observe?.(y);
+        if (contrastive) {
+          contrastBefore = contrastive.at(y);
+          target = contrastive.targetsAt(y);
+        }
       }
+      const batch = stepBatch(
+        slot,
+        { ...rows, target },
+        {
+          learningRate,
+          maxGradNorm: settings.clipThreshold,
+          ...(this.#config.useEWC && { ewcLambda: settings.ewcLambda }),
+        },
+      );
       const report = isLong ? await this.#training.updateAsync(batch) : updateNow(this.#training, batch);
-      const lossBefore = lossOf(report);
+      const squaredError = lossOf(report);
+      const lossBefore = contrastive ? contrastBefore : squaredError;
       this.#training.read(slots, slab, steps);
       const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
-      const mse = meanSquaredError(y, rows.target);
-      const lossAfter = requireNumber('loss after the step', mse, {}, 'ERR_NOT_FINITE');
+      const after = contrastive ? contrastive.at(y) : meanSquaredError(y, rows.target);
+      const lossAfter = requireNumber('loss after the step', after, {}, 'ERR_NOT_FINITE');
       const next = readFromSlab(layout, slab, 0, steps[0], previous);
       const now = Date.now();
       next.meta = toJson({

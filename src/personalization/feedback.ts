@@ -1,6 +1,8 @@
 /** From what a user did to a row that an adapter learns from: reward, target, and the checks of both. */
 import { fail, rejectUnknownKeys, requireFiniteElements, requireNumber, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
+import { type ResolvedTargetPolicy, writePolicyTarget } from './target-policy.js';
+import type { FeedbackRows } from './training-step.js';
 import type { AdapterFeedback, WatchEvent } from './types.js';
 
 const COMPLETION_WEIGHT = 0.5;
@@ -10,6 +12,10 @@ const REWATCH_WEIGHT = 0.2;
 export interface FeedbackOptions {
   /** The best rating on the scale in use, > 0; default 5 */
   ratingMax?: number;
+  /** [embeddingDim]; passed on, for targetPolicy 'preference' */
+  preferenceVector?: Float32Array;
+  /** Passed on, for targetPolicy 'direction' */
+  residual?: number;
 }
 
 /**
@@ -28,15 +34,21 @@ export function createAdapterFeedback(
   options: FeedbackOptions = {},
 ): AdapterFeedback {
   if (typeof options !== 'object' || options === null) fail('ERR_INVALID_CONFIG', 'options', options, 'an object');
-  rejectUnknownKeys('options', options, ['ratingMax']);
+  rejectUnknownKeys('options', options, ['ratingMax', 'preferenceVector', 'residual']);
   const ratingMax = requireNumber('options.ratingMax', options.ratingMax ?? 5, { above: 0 });
   if (!(contentEmbedding instanceof Float32Array)) {
     fail('ERR_INVALID_ARGUMENT', 'contentEmbedding', contentEmbedding, 'a Float32Array');
   }
   requireFiniteElements('contentEmbedding', contentEmbedding);
   if (targetEmbedding !== undefined) requireVector('targetEmbedding', targetEmbedding, contentEmbedding.length);
+  const { preferenceVector, residual } = options;
+  if (preferenceVector !== undefined) {
+    requireVector('options.preferenceVector', preferenceVector, contentEmbedding.length);
+  }
+  if (residual !== undefined) requireArgument('options.residual', residual);
   const reward = rewardOf(watchEvent, ratingMax);
-  return { contentEmbedding, targetEmbedding, reward, watchEvent, timestamp: watchEvent.timestamp };
+  const forPolicies = { ...(preferenceVector && { preferenceVector }), ...(residual !== undefined && { residual }) };
+  return { contentEmbedding, targetEmbedding, reward, ...forPolicies, watchEvent, timestamp: watchEvent.timestamp };
 }
 
 function rewardOf(event: WatchEvent, ratingMax: number): number {
@@ -72,20 +84,18 @@ export function requireUserId(name: string, value: unknown): string {
   return value;
 }
 
-/** The default target: the content itself, shrunk to the share of it that the user cared for. */
-export function writeRewardTarget(content: Float32Array, reward: number, target: Float32Array, offset: number): void {
-  for (let j = 0; j < content.length; j++) target[offset + j] = reward * content[j];
-}
-
-/** Rows of one adapter's feedback: x and target [n × embeddingDim], copied. Throws before anything is used. */
+/** Rows of one adapter's feedback, copied. Throws before anything is used. */
 export function gatherFeedback(
   feedback: readonly AdapterFeedback[],
   userId: string,
   embeddingDim: number,
-): { x: Float32Array; target: Float32Array } {
-  const x = new Float32Array(feedback.length * embeddingDim);
+  policy: ResolvedTargetPolicy,
+): FeedbackRows {
+  const count = feedback.length;
+  const x = new Float32Array(count * embeddingDim);
   const target = new Float32Array(x.length);
-  for (let i = 0; i < feedback.length; i++) {
+  const rewards = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
     const row = feedback[i];
     const name = `feedback[${i}]`;
     if (typeof row !== 'object' || row === null) fail('ERR_INVALID_ARGUMENT', name, row, 'an AdapterFeedback');
@@ -93,10 +103,17 @@ export function gatherFeedback(
     const content = requireVector(`${name}.contentEmbedding`, row.contentEmbedding, embeddingDim);
     const reward = requireArgument(`${name}.reward`, row.reward, 0, 1);
     x.set(content, i * embeddingDim);
-    if (row.targetEmbedding === undefined) writeRewardTarget(content, reward, target, i * embeddingDim);
-    else target.set(requireVector(`${name}.targetEmbedding`, row.targetEmbedding, embeddingDim), i * embeddingDim);
+    rewards[i] = reward;
+    const { targetEmbedding, preferenceVector, residual } = row;
+    if (targetEmbedding === undefined) {
+      writePolicyTarget(policy, { name, preferenceVector, residual }, content, reward, target, i * embeddingDim);
+    } else {
+      target.set(requireVector(`${name}.targetEmbedding`, targetEmbedding, embeddingDim), i * embeddingDim);
+    }
   }
-  return { x, target };
+  // a residual may be finite and its target not
+  requireFiniteElements('feedback targets', target);
+  return { count, x, target, rewards };
 }
 
 export function requireSameUser(name: string, event: WatchEvent | undefined, userId: string): void {

@@ -2,8 +2,9 @@
 import { fail, requireFiniteElements, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelBackend, Rows } from '../kernels/contract.js';
-import { requireArgument, requireSameUser, requireUserId, writeRewardTarget } from './feedback.js';
+import { requireArgument, requireSameUser, requireUserId } from './feedback.js';
 import type { RowMemory } from './row-memory.js';
+import { type ResolvedTargetPolicy, writePolicyTarget } from './target-policy.js';
 import type { FeedbackBatch, PoolFeedback } from './types.js';
 import { groupByUser } from './user-groups.js';
 
@@ -16,6 +17,8 @@ export interface GroupedFeedback {
   x: Rows;
   target: Rows;
   rowWeight?: Float32Array;
+  /** [rows] 0 … 1, with a contrastive policy, which alone needs them further on */
+  rewards?: Float32Array;
   /** Where x and target lie, as far as they are vectors; to be given back once they are learned. */
   memory: Float32Array;
 }
@@ -26,6 +29,7 @@ export interface FeedbackContext {
   features: number;
   /** The table that item numbers refer to, [items × features]. */
   items: Float32Array | null;
+  policy: ResolvedTargetPolicy;
   memory: RowMemory;
   firstNonFinite: KernelBackend['firstNonFinite'];
 }
@@ -48,16 +52,23 @@ function groupColumns(batch: FeedbackBatch, context: FeedbackContext): GroupedFe
   if (typeof batch !== 'object' || batch === null) {
     fail('ERR_INVALID_ARGUMENT', 'feedback', batch, 'an array of PoolFeedback or a FeedbackBatch');
   }
-  const { userIds: rowUsers, content, target, weight } = batch;
+  const { userIds: rowUsers, content, target, weight, reward } = batch;
   if (!Array.isArray(rowUsers)) fail('ERR_INVALID_ARGUMENT', 'feedback.userIds', rowUsers, 'an array of strings');
   const count = requireUserIds('feedback.userIds', rowUsers);
   requireRows('feedback.content', content, count, context);
   requireRows('feedback.target', target, count, context);
   if (weight !== undefined) requireWeights('feedback.weight', weight, count);
+  const isContrastive = context.policy.kind === 'contrastive';
+  if (reward !== undefined) {
+    requireWeights('feedback.reward', reward, count, 1);
+    if (!isContrastive) fail('ERR_INVALID_ARGUMENT', 'feedback.reward', reward, "a pool of targetPolicy 'contrastive'");
+  }
 
   const { userIds, rowOffsets, places } = groupByUser(rowUsers);
+  // a contrastive step compares vectors
+  const wanted = isContrastive && target instanceof Uint32Array ? rowsOfItems(target, context) : target;
   const lengthOf = (rows: Rows) => (rows instanceof Float32Array ? rows.length : 0);
-  const memory = context.memory.take(lengthOf(content) + lengthOf(target));
+  const memory = context.memory.take(lengthOf(content) + lengthOf(wanted));
   const copyOf = (name: string, rows: Rows, begin: number): Rows => {
     if (rows instanceof Uint32Array) return copyRows(rows, new Uint32Array(count), places);
     return copyFinite(name, rows, memory.subarray(begin, begin + rows.length), places, context);
@@ -66,10 +77,21 @@ function groupColumns(batch: FeedbackBatch, context: FeedbackContext): GroupedFe
     userIds,
     rowOffsets,
     x: copyOf('feedback.content', content, 0),
-    target: copyOf('feedback.target', target, lengthOf(content)),
+    target: copyOf('feedback.target', wanted, lengthOf(content)),
     ...(weight && { rowWeight: copyRows(weight, new Float32Array(count), places) }),
+    ...(isContrastive && {
+      rewards: copyRows(reward ?? new Float32Array(count).fill(1), new Float32Array(count), places),
+    }),
     memory,
   };
+}
+
+function rowsOfItems(numbers: Uint32Array, { items, features }: FeedbackContext): Float32Array {
+  const rows = new Float32Array(numbers.length * features);
+  numbers.forEach((item, i) => {
+    rows.set((items as Float32Array).subarray(item * features, (item + 1) * features), i * features);
+  });
+  return rows;
 }
 
 /** Row i of `rows` goes to row places[i] of `copy`; a row is as wide as the lengths say. Returns `copy`. */
@@ -128,11 +150,11 @@ function requireFloats(name: string, values: unknown, length: number): Float32Ar
   return values;
 }
 
-function requireWeights(name: string, weights: unknown, count: number): void {
+function requireWeights(name: string, weights: unknown, count: number, max = Infinity): void {
   const checked = requireFloats(name, weights, count);
   requireFiniteElements(name, checked);
   for (let i = 0; i < count; i++) {
-    if (checked[i] < 0) fail('ERR_OUT_OF_RANGE', `${name}[${i}]`, checked[i], 'a number that is at least 0');
+    if (checked[i] < 0 || checked[i] > max) requireArgument(`${name}[${i}]`, checked[i], 0, max);
   }
 }
 
@@ -167,6 +189,7 @@ function groupObjects(feedback: readonly PoolFeedback[], context: FeedbackContex
   const target = memory.subarray(0, length);
   const x = allItems ? new Uint32Array(count) : memory.subarray(length, 2 * length);
   const rowWeight = new Float32Array(count).fill(1);
+  const rewards = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     const row = feedback[i];
     const place = places ? places[i] : i;
@@ -176,14 +199,18 @@ function groupObjects(feedback: readonly PoolFeedback[], context: FeedbackContex
     if (row.weight !== undefined) {
       rowWeight[place] = requireArgument(`feedback[${i}].weight`, row.weight, 0, MAX_FLOAT32);
     }
-    const { targetEmbedding } = row;
+    const { targetEmbedding, preferenceVector, residual } = row;
     const reward = rewardOf(i, row);
-    if (targetEmbedding === undefined) writeRewardTarget(content, reward, target, place * features);
-    else target.set(vectorOf(i, 'targetEmbedding', targetEmbedding, features), place * features);
+    rewards[place] = reward;
+    if (targetEmbedding === undefined) {
+      const named = { name: `feedback[${i}]`, preferenceVector, residual };
+      writePolicyTarget(context.policy, named, content, reward, target, place * features);
+    } else target.set(vectorOf(i, 'targetEmbedding', targetEmbedding, features), place * features);
   }
   if (x instanceof Float32Array) requireFiniteRows(x, 'contentEmbedding', places, context);
   requireFiniteRows(target, 'targetEmbedding', places, context);
-  return { userIds, rowOffsets, x, target, rowWeight, memory };
+  const forPolicy = context.policy.kind === 'contrastive' && { rewards };
+  return { userIds, rowOffsets, x, target, rowWeight, ...forPolicy, memory };
 }
 
 function userOf(i: number, { userId, watchEvent }: PoolFeedback): string {
@@ -208,9 +235,9 @@ function contentOf(i: number, row: PoolFeedback, context: FeedbackContext): Floa
   return (items as Float32Array).subarray(item * features, (item + 1) * features);
 }
 
-/** 0 … 1, and what is undefined (0) only where a target is given. */
-function rewardOf(i: number, { reward, targetEmbedding }: PoolFeedback): number {
-  if (reward === undefined && targetEmbedding !== undefined) return 0;
+/** 0 … 1, and 1 for what is undefined, where something else says what is to be learned. */
+function rewardOf(i: number, { reward, targetEmbedding, residual }: PoolFeedback): number {
+  if (reward === undefined && (targetEmbedding !== undefined || residual !== undefined)) return 1;
   if (typeof reward === 'number' && reward >= 0 && reward <= 1) return reward;
   return requireArgument(`feedback[${i}].reward`, reward, 0, 1);
 }

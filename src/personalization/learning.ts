@@ -109,8 +109,14 @@ async function learnPortion(
   inBackground: boolean,
   report: LearnReport,
 ): Promise<void> {
-  const batch = { slots: new Uint32Array(slots), ...rowsBetween(feedback, first, first + slots.length) };
-  const { flags, loss } = await adapters.step(batch, inBackground);
+  const { rewards, ...rows } = rowsBetween(feedback, first, first + slots.length);
+  const batch = { slots: new Uint32Array(slots), ...rows };
+  const contrast = rewards && adapters.contrast(feedback.userIds.slice(first, first + slots.length), batch, rewards);
+  const { flags, loss } = await adapters.step(
+    { ...batch, ...(contrast && { target: contrast.target }) },
+    inBackground,
+    contrast?.loss,
+  );
   for (let i = 0; i < slots.length; i++) {
     if (flags[i] & UpdateFlag.REJECTED) report.rejected.push(feedback.userIds[first + i]);
     if (flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
@@ -120,7 +126,11 @@ async function learnPortion(
   }
 }
 
-function rowsBetween({ rowOffsets, x, target, rowWeight }: GroupedFeedback, firstUser: number, endUser: number) {
+function rowsBetween(
+  { rowOffsets, x, target, rowWeight, rewards }: GroupedFeedback,
+  firstUser: number,
+  endUser: number,
+) {
   const rows = rowOffsets[rowOffsets.length - 1];
   const [first, end] = [rowOffsets[firstUser], rowOffsets[endUser]];
   const cut = <T extends { length: number; subarray(begin: number, end: number): T }>(array: T) => {
@@ -134,6 +144,7 @@ function rowsBetween({ rowOffsets, x, target, rowWeight }: GroupedFeedback, firs
     x: x instanceof Float32Array ? cut(x) : cut(x),
     target: target instanceof Float32Array ? cut(target) : cut(target),
     rowWeight: rowWeight && cut(rowWeight),
+    rewards: rewards && cut(rewards),
   };
 }
 

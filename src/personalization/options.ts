@@ -17,6 +17,7 @@ import { grantedCores } from '../kernels/threads.js';
 import { validateOptimizer } from '../kernels/validate.js';
 import { consoleLogger, type Logger } from '../logger.js';
 import { type ReasoningBankInstance, requireReasoningBank } from '../reasoning/contract.js';
+import { type ResolvedTargetPolicy, resolveTargetPolicy } from './target-policy.js';
 import type {
   AdapterPoolOptions,
   AdapterSettings,
@@ -38,6 +39,7 @@ export interface ResolvedConfig {
   ewcLambda: number;
   stateDtype: StateDtype;
   gradientClipThreshold: number;
+  targetPolicy: ResolvedTargetPolicy;
   seed: number;
   optimizer: OptimizerConfig;
   backend: BackendName | 'auto';
@@ -69,6 +71,7 @@ const SHARED_KEYS: readonly (keyof AdapterSettings)[] = [
   'ewcLambda',
   'stateDtype',
   'gradientClipThreshold',
+  'targetPolicy',
   'seed',
   'optimizer',
   'backend',
@@ -125,10 +128,10 @@ export function resolveConfig(config: LoRAConfig = {}): ResolvedEngineConfig {
 /** As resolveConfig; the length and the numbers of `items` are checked where the table is bound. */
 export function resolvePoolOptions(options: AdapterPoolOptions = {}): ResolvedPoolOptions {
   const { capacity = DEFAULT_CAPACITY, items = null, ...config } = requireOptions('options', options, POOL_KEYS);
-  return { config: resolveKnown(config), capacity: requireInteger('capacity', capacity, 1, MAX_USERS), items };
+  return { config: resolveKnown(config, items), capacity: requireInteger('capacity', capacity, 1, MAX_USERS), items };
 }
 
-function resolveKnown(given: AdapterSettings): ResolvedConfig {
+function resolveKnown(given: AdapterSettings, items: Float32Array | null = null): ResolvedConfig {
   const embeddingDim = requireInteger('embeddingDim', orDefault(given.embeddingDim, 64), 1, MAX_FEATURES);
   const optimizer = resolveOptimizer(orDefault(given.optimizer, 'adamw'));
   const threads = orDefault(given.threads, Math.min(grantedCores(), MAX_THREADS));
@@ -144,6 +147,7 @@ function resolveKnown(given: AdapterSettings): ResolvedConfig {
     gradientClipThreshold: requireNumber('gradientClipThreshold', orDefault(given.gradientClipThreshold, 1), {
       above: 0,
     }),
+    targetPolicy: resolveTargetPolicy(orDefault(given.targetPolicy, 'reward'), embeddingDim, items),
     seed: requireInteger('seed', orDefault(given.seed, 0), 0, 2 ** 32 - 1),
     optimizer,
     backend: requireOneOf('backend', orDefault(given.backend, 'auto'), ['auto', ...BACKEND_NAMES]),

@@ -95,6 +95,7 @@ export class AdapterPool {
     this.#feedbackContext = {
       features: config.embeddingDim,
       items,
+      policy: config.targetPolicy,
       memory: new RowMemory(),
       firstNonFinite: backend.firstNonFinite,
     };

@@ -6,6 +6,7 @@ import { type AdapterShape, requireSameShape } from '../adapter/config.js';
 import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
 import { LorakeetError } from '../errors.js';
 import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
+import { type ContrastiveLoss, contrastiveLossOf } from './contrastive.js';
 import { FreshAdapters } from './fresh-adapters.js';
 import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
 import { RowMemory } from './row-memory.js';
@@ -160,10 +161,42 @@ export class PooledAdapters {
   }
 
   /**
-   * One step of distinct users, by their slots of this moment, on their rows (CSR). Users who leave meanwhile are gone
-   * when it ends.
+   * Under a contrastive policy: the targets for the next step of `userIds`, by their slots of this moment, on rows whose
+   * targets are vectors, and their losses before it.
    */
-  async step(rows: UpdateBatch, inBackground: boolean): Promise<UpdateReport> {
+  contrast(
+    userIds: readonly string[],
+    { slots, rowOffsets, x, target, rowWeight }: UpdateBatch,
+    rewards: Float32Array,
+  ) {
+    const y = new Float32Array(target.length);
+    const rowSlots = new Uint32Array(rewards.length);
+    for (let i = 0; i < slots.length; i++) rowSlots.fill(slots[i], rowOffsets[i], rowOffsets[i + 1]);
+    this.#kernel.apply({ slots: rowSlots, x }, y);
+    const { embeddingDim } = this.#config;
+    const loss = new Float32Array(slots.length);
+    for (let i = 0; i < slots.length; i++) {
+      const [first, end] = [rowOffsets[i], rowOffsets[i + 1]];
+      const cut = (values: Float32Array) => values.subarray(first * embeddingDim, end * embeddingDim);
+      const rows = {
+        count: end - first,
+        target: cut(target as Float32Array),
+        rewards: rewards.subarray(first, end),
+        weights: rowWeight?.subarray(first, end),
+      };
+      const version = 1 + this.#records.updatesOf(slots[i]);
+      const contrastive = contrastiveLossOf(this.#config, rows, { userId: userIds[i], version }) as ContrastiveLoss;
+      loss[i] = contrastive.at(cut(y));
+      cut(y).set(contrastive.targetsAt(cut(y)));
+    }
+    return { target: y, loss };
+  }
+
+  /**
+   * One step of distinct users, by their slots of this moment, on their rows (CSR). Users who leave meanwhile are gone
+   * when it ends. `loss` is reported and kept where the squared error of the targets is not the loss.
+   */
+  async step(rows: UpdateBatch, inBackground: boolean, loss?: Float32Array): Promise<UpdateReport> {
     const { slots } = rows;
     const learningRate = new Float32Array(slots.length);
     for (let i = 0; i < slots.length; i++) learningRate[i] = this.#learningRateOf(slots[i]);
@@ -172,6 +205,7 @@ export class PooledAdapters {
     this.#users.pin(slots);
     try {
       const report = inBackground ? await this.#kernel.updateAsync(batch) : updateNow(this.#kernel, batch);
+      if (loss) report.loss.set(loss);
       this.#record(this.#running, report);
       return report;
     } finally {

@@ -37,18 +37,27 @@ export interface PopulationPrior {
  * twenty times, in the background, and holds two sets of their adapters while it runs. Content that was made with the
  * help of the same feedback looks more predictable than it will be for new users; docs/continual.md says what to do.
  *
- * Throws as AdapterPool and its learn() do, and ERR_INVALID_ARGUMENT for feedback of nobody.
+ * Throws as AdapterPool and its learn() do, ERR_INVALID_CONFIG for a contrastive targetPolicy, and ERR_INVALID_ARGUMENT for feedback of nobody.
  */
 export async function fitPopulationPrior(
   feedback: readonly PoolFeedback[] | FeedbackBatch,
   options?: AdapterPoolOptions,
 ): Promise<PopulationPrior> {
   const { config, items } = resolvePoolOptions(options);
+  if (config.targetPolicy.kind === 'contrastive') {
+    fail('ERR_INVALID_CONFIG', 'targetPolicy.kind', 'contrastive', 'a policy whose loss is the squared error');
+  }
   const { backend } = openBackend(config);
   const shape = adapterShapeOf(config);
   const features = config.embeddingDim;
   const { firstNonFinite } = backend;
-  const grouped = groupFeedback(feedback, { features, items, memory: new RowMemory(), firstNonFinite });
+  const grouped = groupFeedback(feedback, {
+    features,
+    items,
+    policy: config.targetPolicy,
+    memory: new RowMemory(),
+    firstNonFinite,
+  });
   const users = grouped.userIds.length;
   if (users === 0) fail('ERR_INVALID_ARGUMENT', 'feedback', feedback, 'feedback of at least one user');
   const histories = historiesOf(grouped, items, features);

@@ -7,6 +7,8 @@ export interface FeedbackRows {
   count: number;
   x: Float32Array;
   target: Float32Array;
+  /** [count] */
+  rewards: Float32Array;
 }
 
 /**

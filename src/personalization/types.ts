@@ -82,13 +82,58 @@ export interface UserPreferences {
 export interface AdapterFeedback {
   /** [embeddingDim] */
   contentEmbedding: Float32Array;
-  /** [embeddingDim]; without it the target is reward · contentEmbedding */
+  /** [embeddingDim]; without it targetPolicy says what the target is, by default reward · contentEmbedding */
   targetEmbedding?: Float32Array;
   /** 0 … 1 */
   reward: number;
+  /** [embeddingDim]; what this user prefers, for targetPolicy 'preference' */
+  preferenceVector?: Float32Array;
+  /** How far along the direction, for targetPolicy 'direction'; default reward − neutral */
+  residual?: number;
   watchEvent?: WatchEvent;
   timestamp: Date;
 }
+
+/**
+ * Where an adapter is to move content on which there is feedback without a target of its own; reward is 0 … 1.
+ *
+ * - 'reward': to reward·x. It teaches how much of x to keep, and no direction.
+ * - 'preference': from x towards a vector of preferences p: to x + strength·reward·(p − x). p is the row's
+ *   preferenceVector, or else `vector`.
+ * - 'direction': along the unit vector of `vector` by a signed amount, as a regression on it: the row's `residual`, or else
+ *   reward − neutral.
+ * - 'contrastive': nearer, by cosine, to the row's target (or else to x) than to other content: the targets of the user's
+ *   other rows in the batch, or `count` items sampled anew for every row. Rows count as much as their reward says. Here a
+ *   targetEmbedding is what to be near to, not a target of the squared error.
+ */
+export type TargetPolicy =
+  | 'reward'
+  | { kind: 'reward' }
+  | {
+      kind: 'preference';
+      /** [embeddingDim] */
+      vector?: Float32Array;
+      /** ≥ 0; default 1: content of reward 1 goes all the way */
+      strength?: number;
+    }
+  | {
+      kind: 'direction';
+      /** [embeddingDim], of any length but zero */
+      vector: Float32Array;
+      /** The reward that moves nothing; default 0.5 */
+      neutral?: number;
+    }
+  | {
+      kind: 'contrastive';
+      /** default 'batch' */
+      negatives?: 'batch' | 'items';
+      /** [items × embeddingDim] for 'items'; default the pool's item table; must stay unchanged */
+      items?: Float32Array;
+      /** Items per row, 1 … 4096; default 16 */
+      count?: number;
+      /** τ > 0: the lower, the more the nearest negatives count; default 0.1 */
+      temperature?: number;
+    };
 
 /** 'sgd' or 'adamw' with the field's usual settings as defaults, or one with settings. */
 export type OptimizerOption =
@@ -144,6 +189,8 @@ export interface AdapterSettings {
   stateDtype?: StateDtype;
   /** Bound of the gradient's global norm, > 0; default 1 */
   gradientClipThreshold?: number;
+  /** The target of feedback that brings none; default 'reward' */
+  targetPolicy?: TargetPolicy;
   /** Makes initialisation reproducible; an integer from 0 to 2³²−1; default 0 */
   seed?: number;
   /** default 'adamw' */
@@ -196,10 +243,14 @@ export interface PoolFeedback {
   /** Row in the item table; or give contentEmbedding. */
   item?: number;
   contentEmbedding?: Float32Array;
-  /** [embeddingDim]; without it the target is reward · content */
+  /** [embeddingDim]; without it targetPolicy says what the target is, by default reward · content */
   targetEmbedding?: Float32Array;
-  /** 0 … 1; required when there is no targetEmbedding */
+  /** 0 … 1; required when there is no targetEmbedding and no residual */
   reward?: number;
+  /** As in AdapterFeedback. */
+  preferenceVector?: Float32Array;
+  /** As in AdapterFeedback. */
+  residual?: number;
   /** Weight of the row in its user's loss, ≥ 0; default 1 */
   weight?: number;
 }
@@ -213,6 +264,8 @@ export interface FeedbackBatch {
   target: Float32Array | Uint32Array;
   /** [n] ≥ 0; default 1 */
   weight?: Float32Array;
+  /** [n] 0 … 1; only for targetPolicy 'contrastive', where a row counts as much; default 1 */
+  reward?: Float32Array;
 }
 
 export interface SnapshotOptions {
