@@ -157,6 +157,11 @@ export interface ConsolidateBatch extends SlotRows {
 export interface KernelPool {
   readonly config: Readonly<PoolConfig>;
   readonly layout: SlabLayout;
+  /**
+   * Bytes of host or device memory that the pool may touch at present: its slots in use, working memory, items. On the CPU a
+   * slot costs what it holds and less than 64 bytes more.
+   */
+  readonly memoryBytes: number;
 
   /**
    * Sets whole slots. `slabs` [slots × slabLength], all finite, fisher and moment2 ≥ 0; `steps` [slots] counts optimizer

@@ -30,6 +30,11 @@ export class SlotStore {
     this.#zero = this.#newState();
   }
 
+  /** Of the numbers in use. */
+  get bytes(): number {
+    return this.#states.size * this.#zero.values.byteLength;
+  }
+
   /** The slot's state, for reading only. */
   peek(slot: number): Readonly<SlotState> {
     return this.#states.get(slot) ?? this.#zero;

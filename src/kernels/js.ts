@@ -70,6 +70,11 @@ export class JsPool implements KernelPool {
     this.#math = new SlotMath(this.config, this.layout);
   }
 
+  get memoryBytes(): number {
+    this.#requireOpen();
+    return this.#slots.bytes + (this.#items?.byteLength ?? 0);
+  }
+
   write(slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void {
     this.#requireOpen();
     const count = checkDistinctSlots('slots', slots, this.config.capacity).size;

@@ -185,6 +185,10 @@ class NativePool implements KernelPool {
     forgotten.register(this, { addon, handle: this.#handle }, this);
   }
 
+  get memoryBytes(): number {
+    return coded(() => this.#addon.memoryBytes(this.#handle));
+  }
+
   write(slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void {
     coded(() => this.#addon.write(this.#handle, slots, slabs, steps));
   }

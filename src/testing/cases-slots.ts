@@ -1,4 +1,5 @@
 /** Slots as memory: what is written comes back bit for bit, and only what is named changes. */
+import assert from 'node:assert/strict';
 import { type KernelPool, MAX_CAPACITY, type PoolConfig } from '../kernels/contract.js';
 import { fillSlots } from './fixtures.js';
 import {
@@ -54,6 +55,11 @@ export function slotCases(context: SuiteContext): ConformanceCase[] {
     on(`copy and clear, ${name}`, { ...config, inFeatures: 9, outFeatures: 7 }, checkCopyAndClear);
   }
   on('slots far apart in a pool of the largest capacity', { capacity: MAX_CAPACITY }, checkFarApart);
+  on(
+    'memory grows with the slots in use',
+    { capacity: 1_000_000, rank: 8, inFeatures: 64, outFeatures: 64 },
+    checkMemory,
+  );
   on('a cleared slot starts anew', { optimizer: ADAMW, ewc: EWC, learningRate: 0.1 }, checkClearedSlot);
   on('the step counter counts steps, and stops at its limit', { optimizer: ADAMW }, checkStepCounter);
   on('items are copied, replaced and unbound', {}, checkItems);
@@ -127,6 +133,16 @@ function checkFarApart(pool: KernelPool): void {
   assertSameBits('the copy', part(3, after.slabs), part(0, before.slabs));
   assertSameBits('one that stayed', part(2, after.slabs), part(2, before.slabs));
   assertSameBits('the cleared one', part(1, after.slabs), new Float32Array(slabLength));
+}
+
+function checkMemory(pool: KernelPool): void {
+  const empty = pool.memoryBytes;
+  fillSlots(pool, range(100), new SeededRandom(55));
+  const slots = 4 * 100 * pool.layout.slabLength;
+  assert.ok(pool.memoryBytes - empty >= slots, `100 slots of ${slots} bytes took ${pool.memoryBytes - empty}`);
+  const before = pool.memoryBytes;
+  pool.bindItems(new Float32Array(64 * 1000));
+  assert.ok(pool.memoryBytes - before >= 256_000, `1000 items of 256 bytes took ${pool.memoryBytes - before}`);
 }
 
 function checkClearedSlot(pool: KernelPool): void {

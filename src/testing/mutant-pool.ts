@@ -36,6 +36,9 @@ export class MutantPool implements KernelPool {
   get layout() {
     return this.inner.layout;
   }
+  get memoryBytes() {
+    return this.inner.memoryBytes;
+  }
   write(slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void {
     this.inner.write(slots, slabs, steps);
   }
