@@ -32,6 +32,11 @@ export const ERROR_CODES = {
   ERR_FORMAT_UNSUPPORTED: 'A file or a file format cannot express what is asked of it; the message says what and why.',
   ERR_PATH_NOT_ALLOWED: 'A path is not a plain name below the folder that it must stay in.',
   ERR_FILE_ACCESS: 'A file or folder cannot be opened, read or written; the cause says why.',
+  ERR_SQLITE_UNAVAILABLE:
+    'Neither this Node nor an installed package provides SQLite; the message says what to install.',
+  ERR_STORE_UNAVAILABLE:
+    'A store cannot be opened, read or written, or another process holds it; the message says why.',
+  ERR_BANK_CLOSED: 'The ReasoningBank has been closed.',
   ERR_USER_MISMATCH: 'Feedback of one user was given for the adapter of another.',
   ERR_REASONING_BANK_TIMEOUT: 'A ReasoningBank did not answer in time; what was asked of it goes on without it.',
 } as const satisfies Record<`ERR_${string}`, string>;

@@ -1,3 +1,9 @@
+export {
+  type BankConformanceOptions,
+  bankConformance,
+  examplePattern,
+  exampleSituation,
+} from './bank-conformance.js';
 export { BUDGETS } from './budgets.js';
 export type { GoldenCase, KernelGoldens } from './cases-golden.js';
 export type { ConformanceCase } from './harness.js';
