@@ -48,5 +48,12 @@ export type {
   ReasoningBankPattern,
   RetrievedPattern,
 } from './reasoning/contract.js';
+export {
+  type EmbeddedBankOptions,
+  type EmbeddedBankStats,
+  type PruneOptions,
+  ReasoningBank,
+} from './reasoning/embedded/bank.js';
+export type { Skill } from './reasoning/embedded/skills.js';
 export type { SimilarAdaptation } from './reasoning/episode.js';
 export type { AdapterStore, StoredAdapter } from './versions/adapter-store.js';

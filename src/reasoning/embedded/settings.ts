@@ -15,7 +15,9 @@ export type Settings = Pick<AdaptationSituation, 'learningRate' | 'clipThreshold
 /** Steps per factor of ten. */
 export const RATE_STEPS = 4;
 const CLIP_STEPS = 2;
-const LAMBDA_STEPS = 1;
+const LAMBDA_STEPS = 2;
+/** Nothing is recommended that is further than this factor from what is configured. */
+const RANGE = 10;
 
 /** Bins run from −LIMIT to LIMIT; λ = 0 is the lowest, no clipping at all the highest. */
 const LIMIT = 63;
@@ -47,10 +49,15 @@ export function hintsOf(arm: Arm, configured: Settings): AdaptationHints {
   const wanted = binsOf(arm);
   const given = binsOf(armOf(configured));
   const hints: AdaptationHints = {};
-  if (wanted.learningRate !== given.learningRate)
-    hints.suggestedLearningRate = middleOf(wanted.learningRate, RATE_STEPS);
-  if (wanted.clip !== given.clip) hints.suggestedClipThreshold = middleOf(wanted.clip, CLIP_STEPS);
-  if (wanted.lambda !== given.lambda) hints.suggestedEwcLambda = middleOf(wanted.lambda, LAMBDA_STEPS);
+  if (wanted.learningRate !== given.learningRate) {
+    hints.suggestedLearningRate = near(configured.learningRate, middleOf(wanted.learningRate, RATE_STEPS));
+  }
+  if (wanted.clip !== given.clip) {
+    hints.suggestedClipThreshold = near(configured.clipThreshold, middleOf(wanted.clip, CLIP_STEPS));
+  }
+  if (wanted.lambda !== given.lambda) {
+    hints.suggestedEwcLambda = near(configured.ewcLambda, middleOf(wanted.lambda, LAMBDA_STEPS));
+  }
   return hints;
 }
 
@@ -93,4 +100,8 @@ function binOf(value: number, steps: number): number {
 
 function middleOf(bin: number, steps: number): number {
   return Number((10 ** (bin / steps)).toPrecision(3));
+}
+
+function near(configured: number, value: number): number {
+  return Math.min(configured * RANGE, Math.max(configured / RANGE, value));
 }
