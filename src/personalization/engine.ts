@@ -5,6 +5,7 @@ import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.j
 import { fail, requireNumber, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
+import { requireEwc } from '../kernels/validate.js';
 import type { Advice } from '../reasoning/advisor.js';
 import { BankConnection, type ConsolidationResult, type ReasoningBankStats } from '../reasoning/connection.js';
 import type { AdaptationSituation, ReasoningBankInstance } from '../reasoning/contract.js';
@@ -16,9 +17,25 @@ import { openBackend } from './backend.js';
 import { contrastiveLossOf } from './contrastive.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
 import { FreshAdapters } from './fresh-adapters.js';
-import { adapterShapeOf, learningRateAt, poolConfigOf, type ResolvedEngineConfig, resolveConfig } from './options.js';
+import {
+  adapterShapeOf,
+  copyConfig,
+  learningRateAt,
+  poolConfigOf,
+  type ResolvedEngineConfig,
+  resolveConfig,
+} from './options.js';
+import { Retention } from './retention.js';
 import { SlotList } from './slot-list.js';
-import { type FeedbackRows, isLongStep, lossOf, meanSquaredError, stepBatch, updateNow } from './training-step.js';
+import {
+  type FeedbackRows,
+  isLongStep,
+  lossOf,
+  meanSquaredError,
+  type StepRows,
+  stepBatch,
+  updateNow,
+} from './training-step.js';
 import type { AdapterFeedback, BackendInfo, LoRAConfig, UserLoRAAdapter, UserPreferences } from './types.js';
 import { UpdateChains } from './update-chains.js';
 import { newUserMeta, nextAverageLoss, readUserMeta, toJson } from './user-meta.js';
@@ -59,6 +76,7 @@ export class LoRAPersonalizationEngine {
   /** Where updates happen: written, stepped, read back. */
   readonly #training: KernelPool;
   readonly #scratch = new SlotList(SCRATCH_SLOTS);
+  readonly #retention: Retention | undefined;
   /** Where adapters are applied; holds weights only, so that little is written for every call. */
   readonly #forward: KernelPool;
   readonly #forwardWeights: Float32Array;
@@ -81,6 +99,7 @@ export class LoRAPersonalizationEngine {
     if (reasoningBank) this.#reasoning.connect(reasoningBank);
     this.#shape = adapterShapeOf(this.#config);
     this.#fresh = new FreshAdapters(this.#config);
+    this.#retention = Retention.of(this.#config);
     const { backend, info } = openBackend(this.#config);
     this.backend = info;
     this.#training = backend.createPool(poolConfigOf(this.#config, SCRATCH_SLOTS));
@@ -91,22 +110,16 @@ export class LoRAPersonalizationEngine {
 
   /** All settings in effect, as new objects: `createLoRAPersonalizationEngine(engine.getConfig())` makes an equal engine. */
   getConfig(): ResolvedEngineConfig {
-    const { optimizer, learningRateSchedule, targetPolicy, reasoning } = this.#config;
-    return {
-      ...this.#config,
-      optimizer: { ...optimizer },
-      learningRateSchedule: { ...learningRateSchedule },
-      targetPolicy: { ...targetPolicy },
-      reasoning: { ...reasoning },
-      reasoningBank: this.#reasoning.bank,
-    };
+    const { reasoning } = this.#config;
+    return { ...copyConfig(this.#config), reasoning: { ...reasoning }, reasoningBank: this.#reasoning.bank };
   }
 
   /**
    * A fresh adapter, version 1. Without preferences it is the engine's prior, or, if it has none, the identity map until
    * it learns; with a preference vector p it stretches what lies along p: y = x + 0.1·confidence·(p·x)·p for p of length 1.
-   * It depends on the engine's options, the user and the preferences only. Throws ERR_INVALID_ARGUMENT (a userId that is no string or empty), or for the vector
-   * ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, and ERR_OUT_OF_RANGE for a confidence outside 0 … 1.
+   * It depends on the engine's options, the user and the preferences only. Throws ERR_INVALID_ARGUMENT (a userId that is
+   * no string or empty), or for the vector ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, and ERR_OUT_OF_RANGE for a confidence
+   * outside 0 … 1.
    */
   createAdapter(userId: string, initialPreferences?: UserPreferences): UserLoRAAdapter {
     this.#requireOpen();
@@ -140,6 +153,29 @@ export class LoRAPersonalizationEngine {
     });
     this.#running.add(update);
     return update.finally(() => this.#running.delete(update));
+  }
+
+  /**
+   * Keeps what the adapter has learned: online EWC on the content of `feedback`, Fisher F ← γ·F + F_new with
+   * γ = consolidation.decay, anchor ← the present weights. Returns an adapter with the new Fisher and anchor; weights and
+   * version stay, as it computes what it did. Later updates are held to them by `ewcLambda`. Without feedback it is
+   * `adapter` itself that comes back. Takes its turn among updates of the same adapter.
+   *
+   * Rejects as updateAdapter does, and with ERR_INVALID_ARGUMENT if the engine was created with useEWC: false.
+   */
+  async consolidateAdapter(adapter: UserLoRAAdapter, feedback: readonly AdapterFeedback[]): Promise<UserLoRAAdapter> {
+    this.#requireOpen();
+    requireEwc('consolidateAdapter', this.#training.config);
+    if (!Array.isArray(feedback)) fail('ERR_INVALID_ARGUMENT', 'feedback', feedback, 'an array of AdapterFeedback');
+    const previous = this.#requireOwn(adapter);
+    const { x } = gatherFeedback(feedback, adapter.userId, this.#config.embeddingDim, this.#config.targetPolicy);
+    if (feedback.length === 0) return adapter;
+    const rowOffsets = Uint32Array.of(0, feedback.length);
+    const turn = this.#chains.run(adapter, (newest) =>
+      this.#consolidate(newest === adapter ? previous : stateOf(newest), { rowOffsets, x }),
+    );
+    this.#running.add(turn);
+    return turn.finally(() => this.#running.delete(turn));
   }
 
   /**
@@ -281,8 +317,7 @@ export class LoRAPersonalizationEngine {
     settings: ConfiguredSettings,
     observe?: (y: Float32Array) => void,
   ): Promise<UserLoRAAdapter> {
-    const slot = this.#scratch.take();
-    if (slot === undefined) throw new LorakeetError('ERR_POOL_FULL', `${SCRATCH_SLOTS} updates are already running`);
+    const slot = this.#takeSlot();
     try {
       const { layout } = this.#training;
       const meta = readUserMeta(previous.meta);
@@ -291,11 +326,12 @@ export class LoRAPersonalizationEngine {
       const slab = new Float32Array(layout.slabLength);
       const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
       this.#training.write(slots, slab, steps);
+      const batchRows: StepRows = this.#retention?.withReplayOf(meta.userId, rows) ?? rows;
       // no await for a short step, so that it has come and gone before anything else can run
-      const isLong = isLongStep(this.#training, rows);
-      const trial = { slots: new Uint32Array(rows.count).fill(slot), x: rows.x };
+      const isLong = isLongStep(this.#training, batchRows);
+      const trial = { slots: new Uint32Array(batchRows.count).fill(slot), x: batchRows.x };
       const contrastive = contrastiveLossOf(this.#config, rows, meta);
-      let target = rows.target;
+      let { target } = batchRows;
       let contrastBefore = 0;
       if (observe || contrastive) {
         const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
@@ -307,7 +343,7 @@ export class LoRAPersonalizationEngine {
       }
       const batch = stepBatch(
         slot,
-        { ...rows, target },
+        { ...batchRows, target },
         {
           learningRate,
           maxGradNorm: settings.clipThreshold,
@@ -317,9 +353,11 @@ export class LoRAPersonalizationEngine {
       const report = isLong ? await this.#training.updateAsync(batch) : updateNow(this.#training, batch);
       const squaredError = lossOf(report);
       const lossBefore = contrastive ? contrastBefore : squaredError;
+      const due = this.#retention?.observeOf(meta.userId, rows, lossBefore);
+      if (due) this.#training.consolidate({ slots, ...due, decay: this.#config.consolidation.decay });
       this.#training.read(slots, slab, steps);
       const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
-      const after = contrastive ? contrastive.at(y) : meanSquaredError(y, rows.target);
+      const after = contrastive ? contrastive.at(y) : meanSquaredError(y, batchRows.target);
       const lossAfter = requireNumber('loss after the step', after, {}, 'ERR_NOT_FINITE');
       const next = readFromSlab(layout, slab, 0, steps[0], previous);
       const now = Date.now();
@@ -338,6 +376,30 @@ export class LoRAPersonalizationEngine {
     } finally {
       this.#scratch.release(slot);
     }
+  }
+
+  async #consolidate(previous: AdapterState, rows: { rowOffsets: Uint32Array; x: Float32Array }) {
+    const slot = this.#takeSlot();
+    try {
+      const { layout } = this.#training;
+      const slots = Uint32Array.of(slot);
+      const slab = new Float32Array(layout.slabLength);
+      const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
+      this.#training.write(slots, slab, steps);
+      await this.#training.consolidateAsync({ slots, ...rows, decay: this.#config.consolidation.decay });
+      this.#training.read(slots, slab, steps);
+      const next = readFromSlab(layout, slab, 0, steps[0], previous);
+      next.meta = toJson({ ...readUserMeta(previous.meta), updatedAt: Date.now() });
+      return recordOf(next);
+    } finally {
+      this.#scratch.release(slot);
+    }
+  }
+
+  #takeSlot(): number {
+    const slot = this.#scratch.take();
+    if (slot === undefined) throw new LorakeetError('ERR_POOL_FULL', `${SCRATCH_SLOTS} updates are already running`);
+    return slot;
   }
 
   #apply(x: Float32Array, adapter: UserLoRAAdapter): Float32Array {

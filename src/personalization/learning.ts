@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type BackendName, UpdateFlag } from '../kernels/contract.js';
 import type { GroupedFeedback } from './grouped-feedback.js';
 import type { PooledAdapters } from './pooled-adapters.js';
+import type { Retention } from './retention.js';
 import type { LearnReport } from './types.js';
 
 /**
@@ -31,13 +32,15 @@ export interface LearningCosts {
 /**
  * Teaches `adapters` the feedback and reports. `reserve` is told how many of the capacity's places are promised to users
  * still to be created. Throws ERR_POOL_FULL with nothing changed. A user who is removed while this runs stays removed,
- * and the rest of his feedback is dropped.
+ * and the rest of his feedback is dropped. With `retention` users also learn again what it kept of them, and are
+ * consolidated when it is time.
  */
 export async function learnFeedback(
   adapters: PooledAdapters,
   feedback: GroupedFeedback,
   costs: LearningCosts,
   reserve: (places: number) => void,
+  retention?: Retention,
 ): Promise<LearnReport> {
   const { userIds, rowOffsets } = feedback;
   const report: LearnReport = {
@@ -63,13 +66,34 @@ export async function learnFeedback(
       first += 1; // removed meanwhile
       continue;
     }
-    await learnPortion(adapters, feedback, first, slots, work > BACKGROUND_SHARE * portion, report);
+    await learnPortion(adapters, feedback, first, slots, work > BACKGROUND_SHARE * portion, report, retention);
     first += slots.length;
     // the js backend has no background, so timers and requests get their turn here
     if (first < userIds.length) await nextTurn();
   }
   if (report.updates > 0) report.meanLoss /= report.updates;
   return report;
+}
+
+/** Renews Fisher and anchor of the users that are here, in portions; returns their number. */
+export async function consolidateFeedback(
+  adapters: PooledAdapters,
+  feedback: GroupedFeedback,
+  costs: LearningCosts,
+): Promise<number> {
+  const { userIds, rowOffsets } = feedback;
+  const portion = PORTION[costs.backend](costs.threads);
+  let consolidated = 0;
+  for (let first = 0; first < userIds.length; ) {
+    let end = first;
+    let work = 0;
+    while (end < userIds.length && work < portion) work += workOf(rowOffsets[end + 1] - rowOffsets[end++], costs);
+    const content = { userIds: userIds.slice(first, end), ...rowsBetween(feedback, first, end) };
+    consolidated += await adapters.consolidate(content, work > BACKGROUND_SHARE * portion);
+    first = end;
+    if (first < userIds.length) await nextTurn();
+  }
+  return consolidated;
 }
 
 async function createUnknown(
@@ -108,14 +132,20 @@ async function learnPortion(
   slots: number[],
   inBackground: boolean,
   report: LearnReport,
+  retention: Retention | undefined,
 ): Promise<void> {
-  const { rewards, ...rows } = rowsBetween(feedback, first, first + slots.length);
-  const batch = { slots: new Uint32Array(slots), ...rows };
-  const contrast = rewards && adapters.contrast(feedback.userIds.slice(first, first + slots.length), batch, rewards);
+  const { rewards, ...between } = rowsBetween(feedback, first, first + slots.length);
+  const rows = { slots: new Uint32Array(slots), ...between };
+  const userIds = retention || rewards ? feedback.userIds.slice(first, first + slots.length) : [];
+  const contrast = rewards && adapters.contrast(userIds, rows, rewards);
+  const batch = retention ? retention.withReplay(userIds, rows) : rows;
   const { flags, loss } = await adapters.step(
     { ...batch, ...(contrast && { target: contrast.target }) },
     inBackground,
-    contrast?.loss,
+    {
+      newOffsets: rows.rowOffsets,
+      loss: contrast?.loss,
+    },
   );
   for (let i = 0; i < slots.length; i++) {
     if (flags[i] & UpdateFlag.REJECTED) report.rejected.push(feedback.userIds[first + i]);
@@ -124,6 +154,8 @@ async function learnPortion(
     report.meanLoss += loss[i];
     if (flags[i] & UpdateFlag.CLIPPED) report.clipped += 1;
   }
+  const due = retention?.observe(userIds, rows, { flags, loss });
+  if (due) await adapters.consolidate({ ...due, userIds: due.users.map((user) => userIds[user]) }, inBackground);
 }
 
 function rowsBetween(

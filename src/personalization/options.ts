@@ -21,6 +21,7 @@ import { type ResolvedTargetPolicy, resolveTargetPolicy } from './target-policy.
 import type {
   AdapterPoolOptions,
   AdapterSettings,
+  ConsolidationOption,
   LearningRateSchedule,
   LoRAConfig,
   OptimizerOption,
@@ -37,6 +38,8 @@ export interface ResolvedConfig {
   learningRateSchedule: Required<LearningRateSchedule>;
   useEWC: boolean;
   ewcLambda: number;
+  consolidation: Required<ConsolidationOption>;
+  replayRows: number;
   stateDtype: StateDtype;
   gradientClipThreshold: number;
   targetPolicy: ResolvedTargetPolicy;
@@ -69,6 +72,8 @@ const SHARED_KEYS: readonly (keyof AdapterSettings)[] = [
   'learningRateSchedule',
   'useEWC',
   'ewcLambda',
+  'consolidation',
+  'replayRows',
   'stateDtype',
   'gradientClipThreshold',
   'targetPolicy',
@@ -90,6 +95,15 @@ const POOL_KEYS: readonly (keyof AdapterPoolOptions)[] = [...SHARED_KEYS, 'capac
 /** PyTorch's betas and epsilon; no weight decay, as in Hugging Face's trainer: holding on to what is known is EWC's job. */
 const ADAMW_DEFAULTS = { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
 const SGD_DEFAULTS = { kind: 'sgd', weightDecay: 0 } as const;
+
+const CONSOLIDATION_DEFAULTS: Required<ConsolidationOption> = {
+  when: 'manual',
+  everySamples: 256,
+  rows: 64,
+  decay: 0.95,
+};
+/** More than a user's adapter could hold apart. */
+const MAX_KEPT_ROWS = 65_536;
 
 const DECAYING: Required<LearningRateSchedule> = { initial: 10, final: 1, halvedAfter: 100 };
 const CONSTANT: Required<LearningRateSchedule> = { initial: 1, final: 1, halvedAfter: 100 };
@@ -134,6 +148,10 @@ export function resolvePoolOptions(options: AdapterPoolOptions = {}): ResolvedPo
 function resolveKnown(given: AdapterSettings, items: Float32Array | null = null): ResolvedConfig {
   const embeddingDim = requireInteger('embeddingDim', orDefault(given.embeddingDim, 64), 1, MAX_FEATURES);
   const optimizer = resolveOptimizer(orDefault(given.optimizer, 'adamw'));
+  const useEWC = requireBoolean('useEWC', orDefault(given.useEWC, true));
+  const targetPolicy = resolveTargetPolicy(orDefault(given.targetPolicy, 'reward'), embeddingDim, items);
+  // what a contrastive row is compared with are the others of its own batch
+  const mostReplayRows = targetPolicy.kind === 'contrastive' ? 0 : MAX_KEPT_ROWS;
   const threads = orDefault(given.threads, Math.min(grantedCores(), MAX_THREADS));
   return {
     rank: requireInteger('rank', orDefault(given.rank, 4), 1, Math.min(MAX_RANK, embeddingDim)),
@@ -141,19 +159,33 @@ function resolveKnown(given: AdapterSettings, items: Float32Array | null = null)
     scalingFactor: requireNumber('scalingFactor', orDefault(given.scalingFactor, 1), { above: 0 }),
     learningRate: requireNumber('learningRate', orDefault(given.learningRate, 0.001), { above: 0 }),
     learningRateSchedule: resolveSchedule(given.learningRateSchedule, optimizer),
-    useEWC: requireBoolean('useEWC', orDefault(given.useEWC, true)),
+    useEWC,
     ewcLambda: requireNumber('ewcLambda', orDefault(given.ewcLambda, 0.5), { min: 0 }),
+    consolidation: resolveConsolidation(orDefault(given.consolidation, {}), useEWC),
+    replayRows: requireInteger('replayRows', orDefault(given.replayRows, 0), 0, mostReplayRows),
     stateDtype: requireOneOf('stateDtype', orDefault(given.stateDtype, 'fp32'), STATE_DTYPES),
     gradientClipThreshold: requireNumber('gradientClipThreshold', orDefault(given.gradientClipThreshold, 1), {
       above: 0,
     }),
-    targetPolicy: resolveTargetPolicy(orDefault(given.targetPolicy, 'reward'), embeddingDim, items),
+    targetPolicy,
     seed: requireInteger('seed', orDefault(given.seed, 0), 0, 2 ** 32 - 1),
     optimizer,
     backend: requireOneOf('backend', orDefault(given.backend, 'auto'), ['auto', ...BACKEND_NAMES]),
     threads: requireInteger('threads', threads, 1, MAX_THREADS),
     logger: requireLogger(orDefault(given.logger, consoleLogger)),
     ...(given.prior !== undefined && { prior: given.prior }),
+  };
+}
+
+/** New objects all the way down, but for what its owner treats as immutable. */
+export function copyConfig<T extends ResolvedConfig>(config: T): T {
+  const { optimizer, learningRateSchedule, targetPolicy, consolidation } = config;
+  return {
+    ...config,
+    optimizer: { ...optimizer },
+    learningRateSchedule: { ...learningRateSchedule },
+    targetPolicy: { ...targetPolicy },
+    consolidation: { ...consolidation },
   };
 }
 
@@ -213,6 +245,18 @@ function resolveOptimizer(option: OptimizerOption): OptimizerConfig {
   const settings = typeof option === 'string' ? { kind: option } : requireObject('optimizer', option);
   const kind = requireOneOf('optimizer', settings.kind, ['sgd', 'adamw']);
   return validateOptimizer(withDefaults('optimizer', settings, kind === 'sgd' ? SGD_DEFAULTS : ADAMW_DEFAULTS));
+}
+
+function resolveConsolidation(option: ConsolidationOption, useEWC: boolean): Required<ConsolidationOption> {
+  const name = 'consolidation';
+  const { when, everySamples, rows, decay } = withDefaults(name, requireObject(name, option), CONSOLIDATION_DEFAULTS);
+  if (!useEWC && when !== 'manual') fail('ERR_INVALID_CONFIG', `${name}.when`, when, "'manual' where useEWC is false");
+  return {
+    when: requireOneOf(`${name}.when`, when, ['manual', 'samples', 'shift']),
+    everySamples: requireInteger(`${name}.everySamples`, everySamples, 1, Number.MAX_SAFE_INTEGER),
+    rows: requireInteger(`${name}.rows`, rows, 1, MAX_KEPT_ROWS),
+    decay: requireNumber(`${name}.decay`, decay, { min: 0, max: 1 }),
+  };
 }
 
 function resolveSchedule(option: LoRAConfig['learningRateSchedule'], optimizer: OptimizerConfig) {

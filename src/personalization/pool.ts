@@ -4,14 +4,16 @@ import { decodeSnapshot, encodeSnapshot } from '../adapter/snapshot.js';
 import { fail, rejectUnknownKeys } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
+import { requireEwc } from '../kernels/validate.js';
 import type { Logger } from '../logger.js';
 import { recordOf, stateOf } from './adapter-record.js';
 import { openBackend } from './backend.js';
 import { requireArgument, requireUserId } from './feedback.js';
 import { type FeedbackContext, type GroupedFeedback, groupFeedback, requireUserIds } from './grouped-feedback.js';
-import { learnFeedback } from './learning.js';
-import { poolConfigOf, type ResolvedConfig, resolvePoolOptions } from './options.js';
+import { consolidateFeedback, type LearningCosts, learnFeedback } from './learning.js';
+import { copyConfig, poolConfigOf, type ResolvedConfig, resolvePoolOptions } from './options.js';
 import { PooledAdapters } from './pooled-adapters.js';
+import { Retention } from './retention.js';
 import { RowMemory } from './row-memory.js';
 import type {
   AdapterPoolOptions,
@@ -60,6 +62,7 @@ export class AdapterPool {
   readonly #feedbackContext: FeedbackContext;
   readonly #kernel: KernelPool;
   readonly #adapters: PooledAdapters;
+  readonly #retention: Retention | undefined;
   #lastLearn: Promise<unknown> = Promise.resolve();
   /** Places promised to users whom the running learn is about to create. */
   #reserved = 0;
@@ -92,6 +95,7 @@ export class AdapterPool {
     this.#kernel = backend.createPool(poolConfigOf(config, slotsFor(capacity)));
     if (items) this.#kernel.bindItems(items);
     this.#adapters = new PooledAdapters(this.#kernel, config, capacity);
+    this.#retention = Retention.of(config, items, capacity);
     this.#feedbackContext = {
       features: config.embeddingDim,
       items,
@@ -113,8 +117,7 @@ export class AdapterPool {
 
   /** Settings in effect, as new objects. */
   getConfig(): ResolvedConfig {
-    const { optimizer, learningRateSchedule } = this.#config;
-    return { ...this.#config, optimizer: { ...optimizer }, learningRateSchedule: { ...learningRateSchedule } };
+    return copyConfig(this.#config);
   }
 
   has(userId: string): boolean {
@@ -136,6 +139,27 @@ export class AdapterPool {
   async learn(feedback: readonly PoolFeedback[] | FeedbackBatch): Promise<LearnReport> {
     this.#requireOpen();
     return this.#enqueue(groupFeedback(feedback, this.#feedbackContext));
+  }
+
+  /**
+   * Consolidates every user in the feedback who is here, on the content of all of that user's rows: online EWC, Fisher
+   * F ← γ·F + F_new with γ = consolidation.decay, anchor ← the present weights, which stay. From now on learning is held
+   * to them by `ewcLambda`. Takes its turn among the learns; resolves to the number of users.
+   *
+   * Rejects as learn() does, with nothing changed for the users of the portion that failed, and with ERR_INVALID_ARGUMENT
+   * if the pool was created with useEWC: false.
+   */
+  async consolidate(feedback: readonly PoolFeedback[] | FeedbackBatch): Promise<number> {
+    this.#requireOpen();
+    requireEwc('consolidate', this.#kernel.config);
+    const grouped = groupFeedback(feedback, this.#feedbackContext);
+    const turn = this.#lastLearn.then(() =>
+      consolidateFeedback(this.#adapters, grouped, this.#costs()).finally(() =>
+        this.#feedbackContext.memory.give(grouped.memory),
+      ),
+    );
+    this.#lastLearn = turn.catch(() => undefined);
+    return turn;
   }
 
   /**
@@ -181,6 +205,7 @@ export class AdapterPool {
   /** Forgets the user, also for the rest of a learn() that is running; false if the pool does not know him. */
   removeUser(userId: string): boolean {
     this.#requireOpen();
+    this.#retention?.forget(requireUserId('userId', userId));
     return this.#adapters.remove(requireUserId('userId', userId));
   }
 
@@ -226,6 +251,11 @@ export class AdapterPool {
     return this.#closing;
   }
 
+  #costs(): LearningCosts {
+    const { parameterCount } = this.#kernel.layout;
+    return { backend: this.backend.name, threads: this.#config.threads, parameterCount };
+  }
+
   #enqueue(feedback: GroupedFeedback): Promise<LearnReport> {
     const learn = this.#lastLearn.then(() => this.#learn(feedback));
     this.#lastLearn = learn.catch(() => undefined);
@@ -233,11 +263,12 @@ export class AdapterPool {
   }
 
   async #learn(feedback: GroupedFeedback): Promise<LearnReport> {
-    const { parameterCount } = this.#kernel.layout;
-    const costs = { backend: this.backend.name, threads: this.#config.threads, parameterCount };
-    const report = await learnFeedback(this.#adapters, feedback, costs, (places) => {
+    const reserve = (places: number) => {
       this.#reserved = places;
-    }).finally(() => this.#feedbackContext.memory.give(feedback.memory));
+    };
+    const report = await learnFeedback(this.#adapters, feedback, this.#costs(), reserve, this.#retention).finally(() =>
+      this.#feedbackContext.memory.give(feedback.memory),
+    );
     if (report.rejected.length > 0) {
       const users = report.rejected.slice(0, 5).join(', ');
       this.#config.logger.warn(

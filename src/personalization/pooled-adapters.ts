@@ -11,6 +11,7 @@ import { FreshAdapters } from './fresh-adapters.js';
 import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
 import { RowMemory } from './row-memory.js';
 import { updateNow } from './training-step.js';
+import { keepUsers, type UserContent } from './user-groups.js';
 import { newUserMeta, readUserMeta, toJson, type UserMeta } from './user-meta.js';
 import { UserRecords } from './user-records.js';
 import { UNKNOWN_USER_SLOT, UserTable } from './user-table.js';
@@ -20,6 +21,8 @@ type Carried = Pick<AdapterState, 'fisher' | 'anchor' | 'moment1' | 'moment2' | 
 
 interface RunningStep {
   batch: UpdateBatch;
+  /** [users + 1] Of the rows that are new, without those that are learned again. */
+  newOffsets: Uint32Array;
   now: number;
 }
 
@@ -193,15 +196,20 @@ export class PooledAdapters {
   }
 
   /**
-   * One step of distinct users, by their slots of this moment, on their rows (CSR). Users who leave meanwhile are gone
-   * when it ends. `loss` is reported and kept where the squared error of the targets is not the loss.
+   * One step of distinct users, by their slots of this moment, on their rows (CSR), of which as many as `newOffsets` says
+   * (default: all) count as samples. Users who leave meanwhile are gone when it ends. `loss` is reported and kept where
+   * the squared error of the targets is not the loss.
    */
-  async step(rows: UpdateBatch, inBackground: boolean, loss?: Float32Array): Promise<UpdateReport> {
+  async step(
+    rows: UpdateBatch,
+    inBackground: boolean,
+    { newOffsets = rows.rowOffsets, loss }: { newOffsets?: Uint32Array; loss?: Float32Array } = {},
+  ): Promise<UpdateReport> {
     const { slots } = rows;
     const learningRate = new Float32Array(slots.length);
     for (let i = 0; i < slots.length; i++) learningRate[i] = this.#learningRateOf(slots[i]);
     const batch = { ...rows, learningRate };
-    this.#running = { batch, now: Date.now() };
+    this.#running = { batch, newOffsets, now: Date.now() };
     this.#users.pin(slots);
     try {
       const report = inBackground ? await this.#kernel.updateAsync(batch) : updateNow(this.#kernel, batch);
@@ -215,19 +223,41 @@ export class PooledAdapters {
     }
   }
 
+  /**
+   * Renews Fisher and anchor of distinct users on their rows (CSR); the weights stay. Those who are not here are passed
+   * over; returns how many were. Throws ERR_NOT_FINITE with nothing changed.
+   */
+  async consolidate(rows: UserContent, inBackground: boolean): Promise<number> {
+    const here = keepUsers(rows, (userId) => this.has(userId));
+    if (here.userIds.length === 0) return 0;
+    const slots = Uint32Array.from(here.userIds, (userId) => this.#users.slotOf(userId) as number);
+    const batch = { slots, rowOffsets: here.rowOffsets, x: here.x, decay: this.#config.consolidation.decay };
+    this.#users.pin(slots);
+    try {
+      if (inBackground) await this.#kernel.consolidateAsync(batch);
+      else this.#kernel.consolidate(batch);
+      this.#revision += 1;
+      for (const slot of slots) this.#records.touch(slot, Date.now(), this.#revision);
+      return slots.length;
+    } finally {
+      const left = this.#users.unpin();
+      if (left.length > 0) this.#kernel.clear(Uint32Array.from(left));
+    }
+  }
+
   /** Of the slot's next step. */
   #learningRateOf(slot: number): number {
     return learningRateAt(this.#config, this.#records.updatesOf(slot));
   }
 
-  #record({ batch, now }: RunningStep, report: UpdateReport): void {
+  #record({ batch, newOffsets, now }: RunningStep, report: UpdateReport): void {
     this.#revision += 1;
-    const { slots, rowOffsets } = batch;
+    const { slots } = batch;
     for (let i = 0; i < slots.length; i++) {
       if (report.flags[i] & (UpdateFlag.REJECTED | UpdateFlag.NO_WEIGHT)) continue;
       // a slot that was left meanwhile is overwritten before it is used again
       this.#records.recordStep(slots[i], {
-        rows: rowOffsets[i + 1] - rowOffsets[i],
+        rows: newOffsets[i + 1] - newOffsets[i],
         loss: report.loss[i],
         learningRate: this.#learningRateOf(slots[i]),
         now,
@@ -255,9 +285,9 @@ export class PooledAdapters {
   #metaAfter(slot: number, userId: string, steps: number): UserMeta {
     const meta = this.#records.get(slot, userId);
     if (!this.#running || !this.#users.isPinned(slot) || steps === this.#records.optimizerStepOf(slot)) return meta;
-    const { batch, now } = this.#running;
+    const { batch, newOffsets, now } = this.#running;
     const i = batch.slots.indexOf(slot);
-    const totalSamples = meta.totalSamples + batch.rowOffsets[i + 1] - batch.rowOffsets[i];
+    const totalSamples = meta.totalSamples + newOffsets[i + 1] - newOffsets[i];
     const times = { updatedAt: now, lastTrainedAt: now };
     return {
       ...meta,

@@ -3,10 +3,13 @@ import { LorakeetError } from '../errors.js';
 import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
 
 /** Rows of one adapter; x and target [count × features]. */
-export interface FeedbackRows {
+export interface StepRows {
   count: number;
   x: Float32Array;
   target: Float32Array;
+}
+
+export interface FeedbackRows extends StepRows {
   /** [count] */
   rewards: Float32Array;
 }
@@ -17,7 +20,7 @@ export interface FeedbackRows {
  */
 const LONG_MULTIPLY_ADDS = 2_500_000;
 
-export function isLongStep(pool: KernelPool, rows: FeedbackRows): boolean {
+export function isLongStep(pool: KernelPool, rows: StepRows): boolean {
   // forward, and gradients of A and B: 5·rank·dim a row
   return 2.5 * rows.count * pool.layout.parameterCount > LONG_MULTIPLY_ADDS;
 }
@@ -30,7 +33,7 @@ export interface StepSettings {
   ewcLambda?: number;
 }
 
-export function stepBatch(slot: number, { count, x, target }: FeedbackRows, settings: StepSettings): UpdateBatch {
+export function stepBatch(slot: number, { count, x, target }: StepRows, settings: StepSettings): UpdateBatch {
   const { learningRate, maxGradNorm, ewcLambda } = settings;
   return {
     slots: Uint32Array.of(slot),

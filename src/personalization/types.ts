@@ -166,6 +166,21 @@ export interface BackendInfo {
   reason: string;
 }
 
+/** When an adapter is consolidated without being asked to: Fisher and anchor renewed, as consolidateAdapter does. */
+export interface ConsolidationOption {
+  /**
+   * 'manual' (default): never; 'samples': after every `everySamples` feedback rows; 'shift': when the losses show that a
+   * user's feedback has changed, so that what was learned before is kept
+   */
+  when?: 'manual' | 'samples' | 'shift';
+  /** ≥ 1; default 256 */
+  everySamples?: number;
+  /** Rows that the Fisher is taken of, a sample of those since the last consolidation, 1 … 65 536; default 64 */
+  rows?: number;
+  /** γ, 0 … 1: how much of the old Fisher stays, F ← γ·F + F_new; also for consolidateAdapter; default 0.95 */
+  decay?: number;
+}
+
 /** What the engine and the pool have in common. */
 export interface AdapterSettings {
   /** 1 … 256, at most embeddingDim; default 4 */
@@ -187,6 +202,13 @@ export interface AdapterSettings {
    * precision); default 'fp32'
    */
   stateDtype?: StateDtype;
+  /** default { when: 'manual' } */
+  consolidation?: ConsolidationOption;
+  /**
+   * Rows kept of each user, a uniform sample of all that he gave, to be learned again with each update, 0 … 65 536;
+   * default 0, and 0 with the target policy 'contrastive'. They are kept in memory only, for as long as the pool or the engine (of the last 10,000 users) lives.
+   */
+  replayRows?: number;
   /** Bound of the gradient's global norm, > 0; default 1 */
   gradientClipThreshold?: number;
   /** The target of feedback that brings none; default 'reward' */

@@ -1,4 +1,5 @@
 /** Rows of many users → the same rows user by user (CSR). */
+import type { Rows } from '../kernels/contract.js';
 
 /** Users in the order in which they first appear, each one's rows in the order in which they came. */
 export interface UserGroups {
@@ -48,4 +49,31 @@ function groupScattered(rowUsers: readonly string[]): UserGroups {
   const next = rowOffsets.slice();
   for (let row = 0; row < places.length; row++) places[row] = next[places[row]]++;
   return { userIds: [...groupOf.keys()], rowOffsets, places };
+}
+
+/** What users were shown. */
+export interface UserContent {
+  /** [users], distinct */
+  userIds: readonly string[];
+  /** [users + 1] */
+  rowOffsets: Uint32Array;
+  x: Rows;
+}
+
+/** Only the users of whom `isKept` is true, and their rows. */
+export function keepUsers(content: UserContent, isKept: (userId: string) => boolean): UserContent {
+  const { userIds, rowOffsets, x } = content;
+  const kept = userIds.flatMap((userId, user) => (isKept(userId) ? [user] : []));
+  if (kept.length === userIds.length) return content;
+  const width = x.length / rowOffsets[userIds.length];
+  const offsets = new Uint32Array(kept.length + 1);
+  kept.forEach((user, i) => {
+    offsets[i + 1] = offsets[i] + rowOffsets[user + 1] - rowOffsets[user];
+  });
+  const length = offsets[kept.length] * width;
+  const rows = x instanceof Float32Array ? new Float32Array(length) : new Uint32Array(length);
+  kept.forEach((user, i) => {
+    rows.set(x.subarray(rowOffsets[user] * width, rowOffsets[user + 1] * width), offsets[i] * width);
+  });
+  return { userIds: kept.map((user) => userIds[user]), rowOffsets: offsets, x: rows };
 }

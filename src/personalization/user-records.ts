@@ -65,6 +65,12 @@ export class UserRecords {
     return this.#values[slot * WIDTH + AT.version] - 1;
   }
 
+  /** The adapter changed otherwise than by an update. */
+  touch(slot: number, now: number, revision: number): void {
+    this.#values[slot * WIDTH + AT.updatedAt] = now;
+    this.#values[slot * WIDTH + AT.revision] = revision;
+  }
+
   /** One more update, without the loss on the batch after it, which only another pass over the rows would tell. */
   recordStep(slot: number, step: RecordedStep): void {
     const [values, row] = [this.#values, slot * WIDTH];
