@@ -22,6 +22,7 @@ export type {
   AdapterPoolOptions,
   AdapterSettings,
   BackendInfo,
+  ConsolidationOption,
   FeedbackBatch,
   LearningRateSchedule,
   LearnReport,

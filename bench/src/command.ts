@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { KernelBackend } from '#lorakeet/kernels/contract.js';
 import { jsBackend } from '#lorakeet/kernels/js.js';
 import { createNativeBackend } from '#lorakeet/kernels/native.js';
+import { runContinualSuite } from './continual/suite.js';
 import { writeDocuments } from './documents.js';
 import { runFacadeSuite } from './facade-suite.js';
 import { runKernelSuite, toRow } from './kernel-suite.js';
@@ -29,13 +30,18 @@ export async function runCommand(args: readonly string[]): Promise<0 | 2> {
   try {
     const options = parseOptions(args);
     if (options.help) process.stdout.write(HELP);
-    else await runBench(args, options);
+    else await runSuites(args, options);
     return 0;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     console.error(`${error.message}\n\`npm run bench -- --help\` lists what there is.`);
     return 2;
   }
+}
+
+async function runSuites(args: readonly string[], options: BenchOptions): Promise<void> {
+  if (options.continual) await runContinualSuite(ROOT, args);
+  if (options.suites.length > 0) await runBench(args, options);
 }
 
 async function runBench(args: readonly string[], options: BenchOptions): Promise<void> {

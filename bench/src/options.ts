@@ -6,8 +6,13 @@ import { UsageError } from './usage-error.js';
 export const SUITES = ['kernels', 'facade'] as const;
 export type Suite = (typeof SUITES)[number];
 
+/** What is learned, not how fast; only when asked for by name. */
+export const CONTINUAL = 'continual';
+
 export interface BenchOptions {
   suites: readonly Suite[];
+  /** Measure forgetting; no suite is timed unless one is named as well. */
+  continual: boolean;
   /** Few configurations, for a first look; false once a suite is asked for by name. */
   short: boolean;
   /** An instruction set, 'all', or undefined: the fastest. */
@@ -30,6 +35,7 @@ npm run bench -- [suite …] [flags]
   kernels          apply and update: every shape, batch size, optimizer and population
   facade           what a call from TypeScript costs on top of the kernel, and pool.learn
                    (no suite: a short form of both)
+  continual        forgetting: the permuted-task protocol and two tasks one after the other; on the fastest backend
 
   --isa NAME       instruction set of the cpu backend, or all (default: the fastest)
   --shape D/R      only this shape: ${SHAPES.map(shapeName).join(', ')}
@@ -39,7 +45,7 @@ npm run bench -- [suite …] [flags]
   --json FILE      also write the results to FILE
   --help           show this
 
-Every run is added to bench/results/kernels.jsonl. docs/benchmarks.md explains the columns.
+Every run is added to bench/results/kernels.jsonl, those of continual to bench/results/continual.jsonl. docs/benchmarks.md explains the columns.
 `;
 
 /** Throws UsageError. */
@@ -61,7 +67,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     throw new UsageError((error as Error).message);
   }
   const { values, positionals } = parsed;
-  for (const suite of positionals) requireOneOf('suite', suite, SUITES);
+  for (const suite of positionals) requireOneOf('suite', suite, [...SUITES, CONTINUAL]);
   if (values.shape !== undefined) requireOneOf('--shape', values.shape, SHAPES.map(shapeName));
   if (values.isa === '') throw new UsageError('--isa: got an empty name, expected an instruction set or all');
   if (values.json === '') throw new UsageError('--json: got an empty name, expected a path');
@@ -73,6 +79,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   }
   return {
     suites,
+    continual: positionals.includes(CONTINUAL),
     short: positionals.length === 0,
     isa: values.isa,
     shape: values.shape,

@@ -24,7 +24,7 @@ export interface RunRecord {
 }
 
 /** Appends the run as one line. Figures are rounded to what can be meant. */
-export function appendRecord(file: string, record: RunRecord): void {
+export function appendRecord(file: string, record: object): void {
   mkdirSync(dirname(file), { recursive: true });
   appendFileSync(file, `${JSON.stringify(record, rounded)}\n`);
 }

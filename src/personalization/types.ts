@@ -206,7 +206,8 @@ export interface AdapterSettings {
   consolidation?: ConsolidationOption;
   /**
    * Rows kept of each user, a uniform sample of all that he gave, to be learned again with each update, 0 … 65 536;
-   * default 0, and 0 with the target policy 'contrastive'. They are kept in memory only, for as long as the pool or the engine (of the last 10,000 users) lives.
+   * default 0, and 0 with the target policy 'contrastive'. They are kept in memory only, for as long as the pool or the
+   * engine (of the last 10,000 users) lives.
    */
   replayRows?: number;
   /** Bound of the gradient's global norm, > 0; default 1 */

@@ -9,6 +9,7 @@ describe('the command line', () => {
   it('is a short form of everything without arguments', () => {
     expect(parseOptions([])).toEqual({
       suites: ['kernels', 'facade'],
+      continual: false,
       short: true,
       isa: undefined,
       shape: undefined,
@@ -22,6 +23,7 @@ describe('the command line', () => {
   it('takes suites and flags', () => {
     expect(parseOptions(['kernels', '--isa', 'all', '--shape', '128/8', '--peers', '--json', 'out.json'])).toEqual({
       suites: ['kernels'],
+      continual: false,
       short: false,
       isa: 'all',
       shape: '128/8',
@@ -32,6 +34,7 @@ describe('the command line', () => {
     });
     expect(parseOptions(['kernels', 'facade', '--peers', '--docs']).docs).toBe(true);
     expect(parseOptions(['facade', 'kernels']).suites).toEqual(['kernels', 'facade']);
+    expect(parseOptions(['continual'])).toMatchObject({ suites: [], continual: true });
   });
 
   it.each([
