@@ -5,6 +5,7 @@ import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.j
 import { fail, requireNumber, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
+import { SlotList } from '../kernels/slot-list.js';
 import { requireEwc } from '../kernels/validate.js';
 import type { Advice } from '../reasoning/advisor.js';
 import { BankConnection, type ConsolidationResult, type ReasoningBankStats } from '../reasoning/connection.js';
@@ -26,7 +27,6 @@ import {
   resolveConfig,
 } from './options.js';
 import { Retention } from './retention.js';
-import { SlotList } from './slot-list.js';
 import {
   type FeedbackRows,
   isLongStep,

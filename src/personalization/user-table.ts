@@ -8,7 +8,7 @@
  * one user's feedback could reach another's adapter. A user who is replaced or removed meanwhile leaves a pinned slot at
  * once, but the slot is only free after unpin(). That can need more slots than users, hence SLOTS_PER_USER.
  */
-import { SlotList } from './slot-list.js';
+import { SlotList } from '../kernels/slot-list.js';
 
 export const UNKNOWN_USER_SLOT = 0;
 

@@ -1,0 +1,1 @@
+export { AdapterServer, type AdapterServerOptions } from './adapter-server.js';
