@@ -9,6 +9,7 @@ import type { Logger } from '../../logger.js';
 import type { PooledAdapters } from '../pooled-adapters.js';
 import type { Counters } from './counters.js';
 import { Fifo } from './fifo.js';
+import { Recency } from './recency.js';
 import { ServedUser } from './served-user.js';
 import type { StoreCalls } from './store-calls.js';
 import { readStoredAdapter } from './stored-adapter.js';
@@ -41,8 +42,9 @@ export class ResidentUsers {
   readonly #options: ResidentOptions;
   readonly #writes: UserWrites;
   readonly #perCall: number;
-  /** Everybody who is in memory or has something to do, the one unused for longest first. */
+  /** Everybody who is in memory or has something to do. */
   readonly #users = new Map<string, ServedUser>();
+  readonly #recency = new Recency();
   readonly #waiting = new Fifo<ServedUser>();
   /** Places of users who are loading or absent. */
   #promised = 0;
@@ -78,9 +80,11 @@ export class ResidentUsers {
   /** The user, known from now on, and used now. */
   use(id: string): ServedUser {
     let user = this.#users.get(id);
-    if (user) this.#users.delete(id);
-    else user = new ServedUser(id);
-    this.#users.set(id, user);
+    if (!user) {
+      user = new ServedUser(id);
+      this.#users.set(id, user);
+    }
+    this.#recency.touch(user);
     return user;
   }
 
@@ -122,7 +126,7 @@ export class ResidentUsers {
         this.#leavePlace(user);
       }
     }
-    if (user.place === 'none' && !user.isBusy && !user.write) this.#users.delete(user.id);
+    if (user.place === 'none' && !user.isBusy && !user.write) this.#forget(user);
   }
 
   /** Removes the user here and in the store; rejects, with the adapter still here, if the store fails. */
@@ -207,7 +211,7 @@ export class ResidentUsers {
   #coldest(count: number): { victims: ServedUser[]; busy: boolean } {
     const victims: ServedUser[] = [];
     let busy = false;
-    for (const user of this.#users.values()) {
+    for (const user of this.#recency) {
       if (victims.length === count) break;
       if (mayLeave(user)) victims.push(user);
       else if (user.place === 'held' && user.isBusy) busy = true;
@@ -234,8 +238,13 @@ export class ResidentUsers {
 
   #evict(user: ServedUser): void {
     this.#options.adapters.remove(user.id);
-    this.#users.delete(user.id);
+    this.#forget(user);
     this.#options.counters.evictions += 1;
+  }
+
+  #forget(user: ServedUser): void {
+    this.#users.delete(user.id);
+    this.#recency.remove(user);
   }
 
   #refuseWaiting(error: unknown): void {

@@ -59,6 +59,10 @@ export class ServedUser {
   /** A save or delete of this user on its way to the store; the next one, and any load, comes after it. */
   write: Promise<void> | undefined;
 
+  /** Used last just before and after this one; see Recency. */
+  older: ServedUser | undefined;
+  newer: ServedUser | undefined;
+
   constructor(readonly id: string) {}
 
   /** There is something to do for him, so he must stay in memory. */

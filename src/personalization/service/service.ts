@@ -38,7 +38,7 @@ export class PersonalizationService {
   readonly #intake: Intake;
   readonly #residents: ResidentUsers;
   readonly #queue: LearningQueue;
-  /** Calls whose promises have not settled. */
+  /** Calls that have not ended. */
   #openCalls = 0;
   #onIdle: (() => void) | undefined;
   #isClosing = false;
@@ -88,12 +88,8 @@ export class PersonalizationService {
   async learn(feedback: readonly PoolFeedback[] | FeedbackBatch): Promise<ServiceLearnReport> {
     this.#requireOpen();
     const grouped = this.#internals.prepare(feedback);
-    try {
-      for (const userId of grouped.userIds) requireAdapterId('userId', userId);
-      return await this.#track(this.#accept(grouped));
-    } finally {
-      this.#internals.memory.give(grouped.memory);
-    }
+    for (const userId of grouped.userIds) requireAdapterId('userId', userId);
+    return this.#accept(grouped);
   }
 
   /**
@@ -218,12 +214,15 @@ export class PersonalizationService {
         rejected: [],
         failures: [],
         finish: () => {
+          this.#internals.memory.give(feedback.memory);
           if (call.failures.length > 0) reject(notLearned(call));
           else resolve({ rows, users: userIds.length, rejected: call.rejected });
+          this.#endCall();
         },
       };
+      if (userIds.length > 0) this.#intake.offer(rows, () => this.#enqueue(call));
+      this.#openCalls += 1;
       if (userIds.length === 0) call.finish();
-      else this.#intake.offer(rows, () => this.#enqueue(call));
     });
   }
 
@@ -289,9 +288,13 @@ export class PersonalizationService {
     try {
       return await call;
     } finally {
-      this.#openCalls -= 1;
-      if (this.#openCalls === 0) this.#onIdle?.();
+      this.#endCall();
     }
+  }
+
+  #endCall(): void {
+    this.#openCalls -= 1;
+    if (this.#openCalls === 0) this.#onIdle?.();
   }
 
   #requireOpen(): void {
