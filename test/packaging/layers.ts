@@ -21,7 +21,7 @@ export const LAYERS: Record<string, readonly string[]> = {
   reasoning: [...base, 'sqlite'],
   personalization: [...core, ...onAdapters, 'reasoning'],
   llm: [...core, ...onAdapters],
-  stores: [...base, 'versions'],
+  stores: [...base, 'sqlite', 'versions'],
   serving: [...core, 'versions'],
   learning: [...core, ...onAdapters, ...learners],
   service: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],

@@ -1,0 +1,96 @@
+/** Adapters in one SQLite file: durable, embedded, for one machine; the default for services that keep their users. */
+import { LorakeetError } from '../errors.js';
+import { inTransaction, openSqlite, type SqliteDatabase } from '../sqlite.js';
+import {
+  type AdapterStore,
+  requireAdapterIds,
+  requireStoredAdapters,
+  type StoredAdapter,
+} from '../versions/adapter-store.js';
+
+/** PRAGMA user_version of a file with SCHEMA; 0 is a file without tables. */
+const SCHEMA_VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE adapters (id BLOB PRIMARY KEY, bytes BLOB NOT NULL);
+  PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+/** How long to wait for another process that is writing. */
+const BUSY_TIMEOUT_MS = 10_000;
+
+/**
+ * A store in a file. What save() has acknowledged survives the process and the power: every save is one transaction, synced.
+ * Calls do their work before they return, on the calling thread; other threads and processes may have the file open too.
+ */
+export class SqliteAdapterStore implements AdapterStore {
+  readonly #database: SqliteDatabase;
+  readonly #select: ReturnType<SqliteDatabase['prepare']>;
+  readonly #upsert: ReturnType<SqliteDatabase['prepare']>;
+  readonly #delete: ReturnType<SqliteDatabase['prepare']>;
+
+  /**
+   * Opens the file, made when missing, in a folder that exists. Throws ERR_SQLITE_UNAVAILABLE where there is no SQLite
+   * (Node before 22.13 without the package @photostructure/sqlite), ERR_STORE_UNAVAILABLE for a file that cannot be opened
+   * or is something else.
+   */
+  constructor(path: string) {
+    this.#database = openSqlite(path);
+    try {
+      this.#prepareFile();
+      // ids as UTF-8 bytes: SQLite's text functions, collations and NUL have no say
+      this.#select = this.#database.prepare('SELECT bytes FROM adapters WHERE id = ?');
+      this.#upsert = this.#database.prepare('INSERT OR REPLACE INTO adapters (id, bytes) VALUES (?, ?)');
+      this.#delete = this.#database.prepare('DELETE FROM adapters WHERE id = ?');
+    } catch (cause) {
+      this.#database.close();
+      if (cause instanceof LorakeetError) throw cause;
+      const text = `cannot use ${path} as an adapter store: ${(cause as Error).message}`;
+      throw new LorakeetError('ERR_STORE_UNAVAILABLE', text, { cause });
+    }
+  }
+
+  async load(ids: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    requireAdapterIds(ids);
+    return ids.map((id) => (this.#select.get(keyOf(id)) as { bytes: Uint8Array } | undefined)?.bytes);
+  }
+
+  async save(adapters: readonly StoredAdapter[]): Promise<void> {
+    requireStoredAdapters(adapters);
+    inTransaction(this.#database, () => {
+      for (const { id, bytes } of adapters) this.#upsert.run(keyOf(id), bytes);
+    });
+  }
+
+  async delete(ids: readonly string[]): Promise<void> {
+    requireAdapterIds(ids);
+    inTransaction(this.#database, () => {
+      for (const id of ids) this.#delete.run(keyOf(id));
+    });
+  }
+
+  /** Closes the file; the store is of no use afterwards. */
+  close(): void {
+    this.#database.close();
+  }
+
+  #prepareFile(): void {
+    this.#database.exec(`
+      PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS};
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+    `);
+    inTransaction(this.#database, () => {
+      const { user_version: version } = this.#database.prepare('PRAGMA user_version').get() as { user_version: number };
+      if (version === 0) {
+        this.#database.exec(SCHEMA);
+      } else if (version !== SCHEMA_VERSION) {
+        const text = `the file's schema has version ${version}, expected ${SCHEMA_VERSION}`;
+        throw new LorakeetError('ERR_STORE_UNAVAILABLE', text);
+      }
+    });
+  }
+}
+
+function keyOf(id: string): Uint8Array {
+  return Buffer.from(id, 'utf8');
+}
