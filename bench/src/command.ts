@@ -18,6 +18,7 @@ import { compareWithPeers } from './peers/comparison.js';
 import { withPeers } from './peers/kernel-peers.js';
 import { comparisonTables } from './peers/tables.js';
 import { SHAPES, shapeName } from './population.js';
+import { PROGRAMS, runProgram } from './programs.js';
 import { appendRecord, type RunRecord, writeRecord } from './results.js';
 import { ceilingsTable, facadeTable, kernelTable } from './table.js';
 import { UsageError } from './usage-error.js';
@@ -28,6 +29,11 @@ const RESULTS = join(ROOT, 'bench', 'results', 'kernels.jsonl');
 /** Returns the exit code: 0, or 2 for a mistake in the arguments. Throws when a kernel is wrong. */
 export async function runCommand(args: readonly string[]): Promise<0 | 2> {
   try {
+    const [first, ...rest] = args;
+    if (Object.hasOwn(PROGRAMS, first ?? '')) {
+      await runProgram(ROOT, first, rest);
+      return 0;
+    }
     const options = parseOptions(args);
     if (options.help) process.stdout.write(HELP);
     else await runSuites(args, options);

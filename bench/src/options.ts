@@ -1,6 +1,7 @@
 /** The command line of the benchmark. */
 import { parseArgs } from 'node:util';
 import { SHAPES, shapeName } from './population.js';
+import { PROGRAMS } from './programs.js';
 import { UsageError } from './usage-error.js';
 
 export const SUITES = ['kernels', 'facade'] as const;
@@ -45,7 +46,13 @@ npm run bench -- [suite …] [flags]
   --json FILE      also write the results to FILE
   --help           show this
 
-Every run is added to bench/results/kernels.jsonl, those of continual to bench/results/continual.jsonl. docs/benchmarks.md explains the columns.
+npm run bench -- NAME [flags], each alone and with flags of its own:
+
+${Object.entries(PROGRAMS)
+  .map(([name, { summary }]) => `  ${name.padEnd(16)} ${summary}`)
+  .join('\n')}
+
+Every run is added to bench/results/kernels.jsonl, those of continual and of NAME to a file of that name there. docs/benchmarks.md explains the columns.
 `;
 
 /** Throws UsageError. */

@@ -1,0 +1,35 @@
+/** Benchmarks that stand alone: `npm run bench -- NAME [flags]`, with results of their own in bench/results/NAME.jsonl. */
+import { join, relative } from 'node:path';
+import { describeMachine, readCommit } from './machine.js';
+import { appendRecord } from './results.js';
+
+export interface Program {
+  /** Measures, prints tables on standard output, and returns what goes into the record. Throws UsageError. */
+  run(args: readonly string[], onProgress: (what: string) => void): Promise<object>;
+}
+
+interface Entry {
+  /** For --help. */
+  summary: string;
+  load(): Promise<Program>;
+}
+
+export const PROGRAMS: Record<string, Entry> = {
+  'service-form': {
+    summary: 'the service form of the pool against direct calls: micro-batches, eviction, latency',
+    load: () => import('./service-form/program.js'),
+  },
+};
+
+/** Runs the program and adds machine, commit, date and its figures to its results as one line. */
+export async function runProgram(root: string, name: string, args: readonly string[]): Promise<void> {
+  const machine = describeMachine();
+  const [date, commit] = [new Date().toISOString(), readCommit(root)];
+  console.log(`${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ${date}, ${commit}`);
+  const program = await PROGRAMS[name].load();
+  const figures = await program.run(args, (what) => console.error(`bench: ${name} ${what}`));
+  const file = join(root, 'bench', 'results', `${name}.jsonl`);
+  const command = ['npm run bench --', name, ...args].join(' ');
+  appendRecord(file, { date, commit, command, machine, ...figures });
+  console.log(`\nadded to ${relative(root, file)}`);
+}
