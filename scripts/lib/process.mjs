@@ -63,8 +63,8 @@ export function run(command, args, { cwd = root, env = process.env, log } = {}) 
 }
 
 /** Runs a command and returns what it wrote, both streams together, with its exit status. */
-export function capture(command, args, { cwd = root, env = process.env } = {}) {
-  const result = spawnSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+export function capture(command, args, { cwd = root, env = process.env, timeout } = {}) {
+  const result = spawnSync(command, args, { cwd, env, timeout, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ? result.error.message : ''}`;
   return { status: result.status ?? 1, output, stdout: result.stdout ?? '' };
 }

@@ -38,6 +38,11 @@ export interface DecodePeftOptions {
    * which a DoRA adapter is not.
    */
   allowDora?: boolean;
+  /**
+   * Pass over the copies of base weights (`….base_layer.weight`) that PEFT adds for lm_head and embeddings, instead of
+   * refusing the file. Default false, since a copy may come from a base model that was changed, with a longer vocabulary.
+   */
+  ignoreBaseWeights?: boolean;
 }
 
 export interface ReadPeftOptions extends DecodePeftOptions {
@@ -50,7 +55,9 @@ export interface ReadPeftOptions extends DecodePeftOptions {
 
 const TENSOR_NAME = /^base_model\.model\.(.+)\.(lora_A\.weight|lora_B\.weight|lora_magnitude_vector(?:\.weight)?)$/;
 const MAX_MODULE_NAME = 512;
+const BASE_WEIGHT = /^base_model\.model\.(?:.+\.)?base_layer\.(?:weight|bias)$/;
 const KINDS: readonly (readonly [RegExp, string])[] = [
+  [BASE_WEIGHT, 'copies of base weights (ignoreBaseWeights passes over them)'],
   [/\.lora_embedding_[AB]$/, 'adapters of embedding layers'],
   [/\.lora_[AB]\.bias$/, 'biases of adapters'],
   [/\.bias$/, 'trained biases'],
@@ -90,14 +97,14 @@ export async function decodePeft(files: PeftFiles, options: DecodePeftOptions = 
 async function readModules(
   config: PeftConfig,
   file: SafetensorsFile,
-  { allowDora = false }: DecodePeftOptions,
+  { allowDora = false, ignoreBaseWeights = false }: DecodePeftOptions,
 ): Promise<PeftAdapter> {
   try {
     if (config.dora && !allowDora) {
       const why = 'false (a DoRA adapter also rescales the rows of the base weights, so it is no ΔW = s·B·A)';
       fail('ERR_FORMAT_UNSUPPORTED', `${CONFIG_FILE}: use_dora`, true, why);
     }
-    const found = findModules(config, file);
+    const found = findModules(config, file, ignoreBaseWeights);
     const scalings = scalingsOf(config, found);
     const modules = new Map<string, LoraModule>();
     const magnitudes = new Map<string, Float32Array>();
@@ -112,10 +119,15 @@ async function readModules(
   }
 }
 
-/** All modules of the file with shapes that fit together; every tensor belongs to one. */
-function findModules(config: PeftConfig, file: SafetensorsFile): Map<string, ModuleTensors> {
+/** All modules of the file with shapes that fit together; every other tensor belongs to one. */
+function findModules(
+  config: PeftConfig,
+  file: SafetensorsFile,
+  ignoreBaseWeights: boolean,
+): Map<string, ModuleTensors> {
   const parts = new Map<string, { a?: string; b?: string; magnitude?: string }>();
   for (const tensor of file.tensors.keys()) {
+    if (ignoreBaseWeights && BASE_WEIGHT.test(tensor)) continue;
     const [, module, part] = TENSOR_NAME.exec(tensor) ?? refuseTensor(tensor);
     if (module.length > MAX_MODULE_NAME) {
       fail('ERR_FORMAT_CORRUPT', 'module name', module, `at most ${MAX_MODULE_NAME} characters`);

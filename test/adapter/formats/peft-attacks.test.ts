@@ -17,13 +17,16 @@ type Tensors = Record<string, readonly [shape: number[], fill?: number]>;
 const prefix = 'base_model.model.m';
 const pair: Tensors = { [`${prefix}.lora_A.weight`]: [[2, 3]], [`${prefix}.lora_B.weight`]: [[4, 2]] };
 
-function withTensors(tensors: Tensors, change: object = {}) {
+function withTensors(tensors: Tensors, change: object = {}, options: object = {}) {
   const sources = Object.entries(tensors).map(([name, [shape, fill = 1]]) => {
     const data = new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(fill);
     return [name, { dtype: 'F32', shape, data } as const] as const;
   });
   const settings = json({ peft_type: 'LORA', r: 2, lora_alpha: 2, ...change });
-  return decodePeft({ config: settings, weights: encodeSafetensors(new Map(sources)) }, { allowDora: true });
+  return decodePeft(
+    { config: settings, weights: encodeSafetensors(new Map(sources)) },
+    { allowDora: true, ...options },
+  );
 }
 
 it('the forgeries themselves are fine', async () => {
@@ -162,12 +165,25 @@ describe('the tensors', () => {
     ['biases', { ...pair, [`${prefix}.lora_B.bias`]: [[4]] }, /biases of adapters/],
     ['trained biases', { ...pair, [`${prefix}.bias`]: [[4]] }, /trained biases/],
     ['whole layers', { ...pair, 'base_model.model.lm_head.weight': [[4, 2]] }, /modules_to_save/],
+    [
+      'copies of base weights',
+      { ...pair, 'base_model.model.lm_head.base_layer.weight': [[4, 3]] },
+      /ignoreBaseWeights/,
+    ],
     ['names without the prefix', { 'm.lora_A.weight': [[2, 3]], 'm.lora_B.weight': [[4, 2]] }, /tensor/],
     ['no module name', { 'base_model.model..lora_A.weight': [[2, 3]] }, /tensor/],
     ['convolutions', { ...pair, [`${prefix}.lora_A.weight`]: [[2, 3, 1, 1]] }, /linear/],
   ])('%s are refused with the reason', async (_name, tensors, reason) => {
     expect(await rejection(() => withTensors(tensors))).toBe('ERR_FORMAT_UNSUPPORTED');
     await expect(withTensors(tensors)).rejects.toThrow(reason);
+  });
+
+  it('copies of base weights are passed over when asked for', async () => {
+    const copy: Tensors = { 'base_model.model.lm_head.base_layer.weight': [[4, 3]] };
+    expect([...(await withTensors({ ...pair, ...copy }, {}, { ignoreBaseWeights: true })).modules.keys()]).toEqual([
+      'm',
+    ]);
+    expect(await rejection(() => withTensors(copy, {}, { ignoreBaseWeights: true }))).toBe('ERR_FORMAT_CORRUPT');
   });
 
   it('integers are no weights', async () => {
