@@ -12,6 +12,7 @@ export default defineConfig({
         find: /^lorakeet\/stores\/(.*)$/,
         replacement: `${fileURLToPath(new URL('./src/stores/', import.meta.url))}$1-adapters.ts`,
       },
+      { find: /^lorakeet\/merge$/, replacement: fileURLToPath(new URL('./src/merge/index.ts', import.meta.url)) },
       { find: /^lorakeet\/testing$/, replacement: fileURLToPath(new URL('./src/testing/index.ts', import.meta.url)) },
       { find: /^#lorakeet\/(.*)\.js$/, replacement: `${fileURLToPath(new URL('./src/', import.meta.url))}$1.ts` },
     ],

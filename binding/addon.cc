@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include "dense.h"
 #include "modules.h"
 #include "pools.h"
 #include "run.h"
@@ -21,6 +22,8 @@ constexpr Export kExports[] = {
     {"closePool", close_pool},
     {"memoryBytes", memory_bytes},
     {"firstNonFinite", first_non_finite},
+    {"multiply", multiply},
+    {"symmetricEigen", symmetric_eigen},
     {"write", write},
     {"read", read},
     {"copy", copy},

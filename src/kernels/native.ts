@@ -18,11 +18,14 @@ import {
   type UpdateBatch,
   type UpdateReport,
 } from './contract.js';
+import type { DenseKernels } from './dense.js';
 import { type SlabLayout, slabLayout } from './layout.js';
+import { matrix, zeros } from './matrix.js';
+import { grantedCores } from './threads.js';
 import { checkObject, validatePoolConfig } from './validate.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 4;
+const BINDING_VERSION = 5;
 
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -47,6 +50,8 @@ interface Addon {
   closePool(pool: number): void;
   memoryBytes(pool: number): number;
   firstNonFinite(values: Float32Array, copy: Float32Array | undefined): number;
+  multiply(...args: MultiplyArguments): void;
+  symmetricEigen(instructionSet: string, size: number, matrix: Float64Array, values: Float64Array): void;
   write(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
   read(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
   copy(pool: number, from: Uint32Array, to: Uint32Array): void;
@@ -59,6 +64,22 @@ interface Addon {
   updateAsync(pool: number, ...rest: UpdateArguments): Promise<UpdateReport>;
   consolidateAsync(pool: number, ...rest: ConsolidateArguments): Promise<void>;
 }
+
+/** out [rows × columns] = x [rows × inner] · y [inner × columns]; the strides of a row and of a column. */
+type MultiplyArguments = [
+  instructionSet: string,
+  rows: number,
+  inner: number,
+  columns: number,
+  x: Float32Array | Float64Array,
+  xRowStride: number,
+  xColumnStride: number,
+  y: Float32Array | Float64Array,
+  yRowStride: number,
+  yColumnStride: number,
+  out: Float64Array,
+  threads: number,
+];
 
 type ConsolidateArguments = [slots: Uint32Array, rowOffsets: Uint32Array, x: Rows, decay: number];
 
@@ -146,6 +167,31 @@ export function createNativeBackend(request: NativeRequest): KernelBackend {
     );
   }
   return nativeBackend(addon, 'cpu', isa, stateDtypes);
+}
+
+/** The addon's dense operations, on the instruction set that LORAKEET_ISA names or on the fastest; null without addon. */
+export function nativeDense(): DenseKernels | null {
+  const { addon } = load();
+  if (!addon) return null;
+  const device = process.env.LORAKEET_ISA || addon.info(false).instructionSets[0];
+  const threads = grantedCores();
+  return {
+    device,
+    multiply(x, y) {
+      const product = zeros(x.rows, y.columns);
+      const { data: out } = product;
+      const [ofX, ofY] = [x, y].map((m) => [m.data, m.rowStride, m.columnStride] as const);
+      coded(() => addon.multiply(device, x.rows, x.columns, y.columns, ...ofX, ...ofY, out, threads));
+      return product;
+    },
+    symmetricEigen(symmetric) {
+      const n = symmetric.rows;
+      const vectors = symmetric.data.slice();
+      const values = new Float64Array(n);
+      coded(() => addon.symmetricEigen(device, n, vectors, values));
+      return { values, vectors: matrix(vectors, n, n) };
+    },
+  };
 }
 
 function nativeBackend(addon: Addon, name: 'cpu' | 'cuda', device: string, stateDtypes: number): KernelBackend {

@@ -41,7 +41,7 @@ describe('the kernel contract', () => {
       test.skip('the addon has not been built');
     }
     const addon = createRequire(import.meta.url)(path);
-    const around = ['info', 'createPool', 'closePool', 'memoryBytes', 'firstNonFinite'];
+    const around = ['info', 'createPool', 'closePool', 'memoryBytes', 'firstNonFinite', 'multiply', 'symmetricEigen'];
     expect(Object.keys(addon).sort()).toEqual([...KERNEL_OPERATIONS, ...asyncForms, ...around].sort());
     for (const name of Object.keys(addon)) expect(typeof addon[name], name).toBe('function');
   });

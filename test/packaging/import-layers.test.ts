@@ -60,7 +60,7 @@ describe('import layers', () => {
     expect(edges.filter(({ to }) => to === 'index.ts').map(show)).toEqual([]);
   });
 
-  it('lets only kernels/select.ts name a concrete backend', () => {
+  it('lets only those that choose name a concrete backend', () => {
     const naming = edges.filter(
       ({ from, to }) => BACKEND_FILES.includes(to) && !MAY_NAME_A_BACKEND.some((allowed) => from.startsWith(allowed)),
     );

@@ -10,8 +10,11 @@ import { describe, expect, it } from 'vitest';
 import { isRequired } from '../support/coverage-report.js';
 import { root } from '../support/imports.js';
 
-const folder = join(root, 'build/CMakeFiles/lorakeet_cpu.dir/native/cpu');
-const objects = existsSync(folder) ? readdirSync(folder).filter((name) => /^kernels_\w+\.cc\.o$/.test(name)) : [];
+const folder = join(root, 'build/CMakeFiles/lorakeet_cpu.dir/native');
+const objects = ['cpu', 'dense']
+  .filter((part) => existsSync(join(folder, part)))
+  .flatMap((part) => readdirSync(join(folder, part)).map((name) => `${part}/${name}`))
+  .filter((name) => /^(cpu\/kernels|dense\/dense)_\w+\.cc\.o$/.test(name));
 
 /** Names of the symbols that a unit defines and others can see, as C++ spells them; null without nm. */
 function visibleSymbols(object: string): string[] | null {
@@ -33,8 +36,8 @@ describe('the units of the instruction sets', () => {
       test.skip('no objects of a native build with make or ninja, or no nm');
     }
     for (const [object, symbols] of found) {
-      const isa = object.slice('kernels_'.length, -'.cc.o'.length);
-      expect(symbols, object).toEqual([`lorakeet::${isa}_kernels()`]);
+      const [, kind, isa] = /(kernels|dense)_(\w+)\.cc\.o$/.exec(object) as RegExpExecArray;
+      expect(symbols, object).toEqual([`lorakeet::${isa}_${kind}()`]);
     }
   });
 });

@@ -1,0 +1,11 @@
+#include "eigen.inl"
+#include "multiply.inl"
+
+namespace lorakeet {
+
+const DenseKernels& avx512_dense() {
+  static constexpr DenseKernels kernels = {multiply_block, eigen};
+  return kernels;
+}
+
+}  // namespace lorakeet
