@@ -14,6 +14,7 @@ import { determinismCases } from './cases-determinism.js';
 import { goldenCases, type KernelGoldens } from './cases-golden.js';
 import { gradientCases } from './cases-gradient.js';
 import { handCases } from './cases-hand.js';
+import { holdCases } from './cases-hold.js';
 import { invalidCases } from './cases-invalid.js';
 import { rejectionCases } from './cases-rejection.js';
 import { slotCases } from './cases-slots.js';
@@ -34,6 +35,7 @@ export function kernelConformance(
   const context = { makeBackend, quick };
   return [
     ...handCases(context),
+    ...holdCases(context),
     ...gradientCases(context),
     ...agreementCases(context),
     ...(goldens ? goldenCases(context, goldens) : []),
