@@ -8,40 +8,48 @@ namespace {
 
 // ---- y = (x +) B·hidden
 
-template <int Rows, int Tiles>
-LORAKEET_INLINE void apply_block(const float* tile, uint32_t rank, const float* hidden, const float* const* rows,
-                                 size_t at, float* const* y) {
+template <int Rows, int Tiles, typename Rank>
+LORAKEET_INLINE void apply_block(const float* tile, Rank rank, const float* hidden, const float* const (&rows)[Rows],
+                                 float* const (&y)[Rows], size_t at) {
   Vec sums[Rows][Tiles * kSub];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    const float* x = rows ? rows[i] + at : nullptr;
-    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) sums[i][c] = x ? load(x + c * kWidth) : zero();
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) {
+      sums[i][c] = rows[i] ? load(rows[i] + at + c * kWidth) : zero();
+    }
   }
   expand_block<Rows, Tiles>(tile, rank, hidden, sums);
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    float* out = y[i] + at;
-    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) store(out + c * kWidth, sums[i][c]);
+    LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) store(y[i] + at + c * kWidth, sums[i][c]);
   }
 }
 
-template <int Tiles>
-LORAKEET_INLINE void apply_tiles(const float* bt, uint32_t rank, const float* hidden, const float* const* rows,
-                                 uint32_t n, uint32_t tile, float* const* y, Ahead& ahead) {
-  ahead.worked(n * rank * Tiles);
-  const float* b = bt + padded(tile) * rank;
-  uint32_t i = 0;
-  for (; i + kExpandRows <= n; i += kExpandRows) {
-    apply_block<kExpandRows, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr,
-                                    padded(tile), y + i);
+template <int Rows, typename Rank>
+LORAKEET_NOINLINE void apply_rows(const float* bt, Rank rank, uint32_t tiles, const float* hidden,
+                                  const float* const* row, float* const* out, Ahead& ahead) {
+  constexpr int kTiles = expand_tiles(Rows, Rank::kMost);
+  const float* rows[Rows];
+  float* y[Rows];
+  LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
+    rows[i] = row ? row[i] : nullptr;
+    y[i] = out[i];
   }
-  for (; i < n; i++) {
-    apply_block<1, Tiles>(b, rank, hidden + static_cast<size_t>(i) * rank, rows ? rows + i : nullptr, padded(tile),
-                          y + i);
+  uint32_t t = 0;
+  for (; t + kTiles <= tiles; t += kTiles, bt += padded(kTiles) * rank) {
+    ahead.worked(Rows * kTiles * rank);
+    apply_block<Rows, kTiles>(bt, rank, hidden, rows, y, padded(t));
+  }
+  if constexpr (kTiles > 1) {
+    for (; t < tiles; t++, bt += padded(1) * rank) {
+      ahead.worked(Rows * rank);
+      apply_block<Rows, 1>(bt, rank, hidden, rows, y, padded(t));
+    }
   }
 }
 
-static void apply(const SlotShape& shape, const Hyperparameters& hyper, const float* weights, const float* next,
-                  const RowSource& x, uint32_t first_row, uint32_t count, float* y, const Scratch& scratch) {
-  const uint32_t rank = shape.rank;
+template <typename Rank>
+static void apply_at(const SlotShape& shape, Rank rank, const Hyperparameters& hyper, const float* weights,
+                     const float* next, const RowSource& x, uint32_t first_row, uint32_t count, float* y,
+                     const Scratch& scratch) {
   Ahead ahead;
   if (next) {
     ahead.add(next, shape.section * sizeof(float));
@@ -60,18 +68,24 @@ static void apply(const SlotShape& shape, const Hyperparameters& hyper, const fl
       out[i] = whole_tiles ? dense + static_cast<size_t>(i) * shape.out_features
                            : scratch.errors + i * row_stride(shape.out_tiles);
     }
-    const float* const* base = hyper.residual ? rows : nullptr;
-    uint32_t t = 0;
-    for (; t + kBlockTiles <= shape.out_tiles; t += kBlockTiles) {
-      apply_tiles<kBlockTiles>(bt, rank, scratch.hidden, base, n, t, out, ahead);
-    }
-    for (; t < shape.out_tiles; t++) apply_tiles<1>(bt, rank, scratch.hidden, base, n, t, out, ahead);
+    uint32_t i = 0;
+    expand_in_rows(rank, shape.out_tiles, n, [&](auto rows_at_a_time) {
+      apply_rows<decltype(rows_at_a_time)::kMost>(bt, rank, shape.out_tiles, scratch.hidden + i * rank,
+                                                  hyper.residual ? rows + i : nullptr, out + i, ahead);
+      i += rows_at_a_time;
+    });
     if (!whole_tiles) {
-      for (uint32_t i = 0; i < n; i++) {
-        memcpy(dense + static_cast<size_t>(i) * shape.out_features, out[i], shape.out_features * sizeof(float));
+      for (uint32_t row = 0; row < n; row++) {
+        memcpy(dense + static_cast<size_t>(row) * shape.out_features, out[row], shape.out_features * sizeof(float));
       }
     }
   }
+}
+
+static void apply(const SlotShape& shape, const Hyperparameters& hyper, const float* weights, const float* next,
+                  const RowSource& x, uint32_t first_row, uint32_t count, float* y, const Scratch& scratch) {
+  with_rank(shape.rank,
+            [&](auto rank) { apply_at(shape, rank, hyper, weights, next, x, first_row, count, y, scratch); });
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ static bool consolidate_into(const SlotShape& shape, const Hyperparameters& hype
     const uint32_t n = job.rows - done < kChunk ? job.rows - done : kChunk;
     const float* rows[kChunk];
     resolve_rows(job.x, shape.in_tiles, static_cast<size_t>(job.first_row) + done, n, scratch.rows, rows);
-    project(job.slot.weights, rank, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, nothing);  // s·z
+    project(job.slot.weights, AnyRank{rank}, shape.in_tiles, rows, n, hyper.scaling, scratch.hidden, nothing);  // s·z
     for (uint32_t i = 0; i < n; i++) {
       const float* hidden = scratch.hidden + static_cast<size_t>(i) * rank;
       for (uint32_t k = 0; k < rank; k++) z_squares[k] += static_cast<double>(hidden[k]) * hidden[k];

@@ -7,10 +7,10 @@ namespace lorakeet {
 namespace {
 
 // errors[i] = y_i − t_i
-template <int Rows, int Tiles, bool Residual>
-LORAKEET_INLINE void error_block(const float* tile, uint32_t rank, const float* hidden,
-                                 const float* const (&rows)[Rows], const float* const (&targets)[Rows], size_t at,
-                                 float* errors, size_t stride, Vec (&squares)[Rows]) {
+template <int Rows, int Tiles, bool Residual, typename Rank>
+LORAKEET_INLINE void error_block(const float* tile, Rank rank, const float* hidden, const float* const (&rows)[Rows],
+                                 const float* const (&targets)[Rows], size_t at, float* errors, size_t stride,
+                                 Vec (&squares)[Rows]) {
   Vec e[Rows][Tiles * kSub];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
     LORAKEET_UNROLL for (int c = 0; c < Tiles * kSub; c++) {
@@ -28,10 +28,11 @@ LORAKEET_INLINE void error_block(const float* tile, uint32_t rank, const float* 
 }
 
 // The errors of `Rows` rows over all tiles; squares[i] becomes the sum of their squares, lane by lane.
-template <int Rows, bool Residual>
-LORAKEET_NOINLINE void error_rows(const float* bt, uint32_t rank, uint32_t tiles, const float* hidden,
+template <int Rows, bool Residual, typename Rank>
+LORAKEET_NOINLINE void error_rows(const float* bt, Rank rank, uint32_t tiles, const float* hidden,
                                   const float* const* row, const float* const* target, float* errors, size_t stride,
                                   Vec* squares, Ahead& ahead) {
+  constexpr int kTiles = expand_tiles(Rows, Rank::kMost);
   const float *rows[Rows], *targets[Rows];
   Vec sums[Rows];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
@@ -40,45 +41,54 @@ LORAKEET_NOINLINE void error_rows(const float* bt, uint32_t rank, uint32_t tiles
     sums[i] = zero();
   }
   uint32_t t = 0;
-  for (; t + kBlockTiles <= tiles; t += kBlockTiles, bt += padded(kBlockTiles) * rank) {
-    ahead.worked(Rows * kBlockTiles * rank);
-    error_block<Rows, kBlockTiles, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
+  for (; t + kTiles <= tiles; t += kTiles, bt += padded(kTiles) * rank) {
+    ahead.worked(Rows * kTiles * rank);
+    error_block<Rows, kTiles, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
   }
-  for (; t < tiles; t++, bt += padded(1) * rank) {
-    ahead.worked(Rows * rank);
-    error_block<Rows, 1, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
+  if constexpr (kTiles > 1) {
+    for (; t < tiles; t++, bt += padded(1) * rank) {
+      ahead.worked(Rows * rank);
+      error_block<Rows, 1, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
+    }
   }
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) squares[i] = sums[i];
 }
 
-template <bool Residual>
-LORAKEET_INLINE void error_chunk(const SlotShape& shape, const float* bt, const float* hidden, const float* const* rows,
-                                 const float* const* targets, uint32_t n, float* errors, Vec* squares, Ahead& ahead) {
-  const size_t stride = row_stride(shape.out_tiles);
+template <bool Residual, typename Rank>
+LORAKEET_INLINE void error_chunk(const float* bt, Rank rank, uint32_t tiles, const float* hidden,
+                                 const float* const* rows, const float* const* targets, uint32_t n, float* errors,
+                                 Vec* squares, Ahead& ahead) {
+  const size_t stride = row_stride(tiles);
   uint32_t i = 0;
-  for (; i + kExpandRows <= n; i += kExpandRows) {
-    error_rows<kExpandRows, Residual>(bt, shape.rank, shape.out_tiles, hidden + static_cast<size_t>(i) * shape.rank,
-                                      rows + i, targets + i, errors + i * stride, stride, squares + i, ahead);
-  }
-  for (; i < n; i++) {
-    error_rows<1, Residual>(bt, shape.rank, shape.out_tiles, hidden + static_cast<size_t>(i) * shape.rank, rows + i,
-                            targets + i, errors + i * stride, stride, squares + i, ahead);
-  }
+  expand_in_rows(rank, tiles, n, [&](auto rows_at_a_time) {
+    error_rows<decltype(rows_at_a_time)::kMost, Residual>(bt, rank, tiles, hidden + i * rank, rows + i, targets + i,
+                                                          errors + i * stride, stride, squares + i, ahead);
+    i += rows_at_a_time;
+  });
 }
 
-// Returns Σ c_i·|e_i|².
-static float error_pass(const SlotShape& shape, const float* bt, const float* hidden, const float* const* rows,
-                        const float* const* targets, const float* coefficient, uint32_t n, float* errors,
-                        Ahead& ahead) {
+struct ErrorSums {
+  float weighted, plain;  // Σ c_i·|e_i|², Σ |e_i|²
+};
+
+template <typename Rank>
+LORAKEET_INLINE ErrorSums error_pass(const float* bt, Rank rank, uint32_t tiles, const float* hidden,
+                                     const float* const* rows, const float* const* targets, const float* coefficient,
+                                     uint32_t n, float* errors, Ahead& ahead) {
   Vec squares[kChunk];
   if (rows) {
-    error_chunk<true>(shape, bt, hidden, rows, targets, n, errors, squares, ahead);
+    error_chunk<true>(bt, rank, tiles, hidden, rows, targets, n, errors, squares, ahead);
   } else {
-    error_chunk<false>(shape, bt, hidden, targets, targets, n, errors, squares, ahead);
+    error_chunk<false>(bt, rank, tiles, hidden, targets, targets, n, errors, squares, ahead);
   }
-  Vec loss = zero();
-  for (uint32_t i = 0; i < n; i++) loss = fma(squares[i], broadcast(coefficient[i]), loss);
-  return sum(loss);
+  Vec weighted = zero(), plain = zero();
+  for (uint32_t i = 0; i < n; i++) {
+    weighted = fma(squares[i], broadcast(coefficient[i]), weighted);
+    plain = add(plain, squares[i]);
+  }
+  float sums[4];
+  store_sums(sums, 1.0f, weighted, plain, zero(), zero());
+  return {sums[0], sums[1]};
 }
 
 }  // namespace

@@ -14,17 +14,29 @@ namespace {
 LORAKEET_INLINE bool finite(float x) { return x - x == 0.0f; }
 LORAKEET_INLINE bool all_finite(Vec zero_or_nan) { return sum(zero_or_nan) == 0.0f; }
 
+// What the step of one line takes, in the unit of Ahead.
+constexpr uint32_t kStepWork = 6;
+
 struct Step {
+  bool decays;
   Vec scale, rate, decay, ewc;  // clip factor, −lr (SGD: times it), 1 − lr·weightDecay, lr·λ
   Vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon;  // AdamW
   Vec correction1, correction2;                                 // 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
 };
 
+// How a step holds on to the anchor; kWeak is kProximal where all η·λ·F are small and in single precision.
+enum class Hold { kNone, kWeak, kProximal, kGradient };
+
+// For h = η·λ·F up to this, h/(1 + h) is h − h² to within 2⁻²⁰ of itself, and needs no division.
+constexpr float kWeakest = 1.0f / 1024;
+
 // The step itself, on one vector after the other, in place. Everything is held by value: as far as the compiler knows,
 // a store through any pointer could change what a reference leads to, and all of it would be loaded anew.
 // State: what Fisher and anchor are kept as.
-template <bool AdamW, lorakeet_ewc Ewc, typename State>
+template <bool AdamW, Hold Holding, typename State, bool Norm>
 struct Stepper {
+  static constexpr bool kNorm = Norm;
+  static constexpr uint32_t kWork = kStepWork;
   float *slot, *moment1, *moment2;
   const State *fisher, *anchor;
   Step step;
@@ -39,48 +51,77 @@ struct Stepper {
         step(step) {}
 
   // As the tail of a gradient pass: g is a finished vector of the gradient.
-  LORAKEET_MEMBER void operator()(Vec g, size_t offset) {
+  LORAKEET_MEMBER Vec operator()(Vec g, size_t offset) {
     const size_t j = start + offset;
-    Vec weight = mul(load(slot + j), step.decay);
     if (AdamW) {
       const Vec grad = mul(g, step.scale);
       const Vec m = fma(step.beta1, load(moment1 + j), mul(step.one_minus_beta1, grad));
       const Vec v = fma(step.beta2, load(moment2 + j), mul(step.one_minus_beta2, mul(grad, grad)));
       store(moment1 + j, m);
       store(moment2 + j, v);
-      weight = fma(mul(m, step.rate), div(step.correction1, fma(root(v), step.correction2, step.epsilon)), weight);
+      finish(fma(mul(m, step.rate), div(step.correction1, fma(root(v), step.correction2, step.epsilon)), decayed(j)),
+             j);
     } else {
-      weight = fma(g, step.rate, weight);
+      finish(fma(g, step.rate, decayed(j)), j);
     }
-    if (Ewc == LORAKEET_EWC_PROXIMAL) {
+    return g;
+  }
+
+  // For a gradient x·b; with SGD, b has been multiplied by step.rate.
+  LORAKEET_MEMBER void outer(Vec x, Vec b, size_t offset) {
+    if (AdamW) {
+      (*this)(mul(x, b), offset);
+    } else {
+      const size_t j = start + offset;
+      finish(fma(x, b, decayed(j)), j);
+    }
+  }
+
+ private:
+  LORAKEET_MEMBER Vec decayed(size_t j) const {
+    const Vec weight = load(slot + j);
+    return step.decays ? mul(weight, step.decay) : weight;
+  }
+  LORAKEET_MEMBER void finish(Vec weight, size_t j) {
+    if (Holding == Hold::kWeak || Holding == Hold::kProximal) {
       const Vec hold = mul(step.ewc, load(fisher + j));
-      weight = div(fma(hold, load(anchor + j), weight), add(broadcast(1.0f), hold));
+      const Vec pull = load(anchor + j);
+      weight = Holding == Hold::kWeak ? fma(fnma(hold, hold, hold), sub(pull, weight), weight)
+                                      : div(fma(hold, pull, weight), add(broadcast(1.0f), hold));
     }
     store(slot + j, weight);
   }
 };
 
-// Keeps the gradient and sums its squares; with the gradient form of EWC, g += λ·F·(θ − θ*) first.
-template <lorakeet_ewc Ewc, typename State>
+// Keeps the gradient for later; with the gradient form of EWC, g += λ·F·(θ − θ*) first.
+template <bool WithPenalty, typename State>
 struct NormTail {
+  static constexpr bool kNorm = true;
+  static constexpr uint32_t kWork = 0;
   float* gradient;
   const float* slot;
   const State *fisher, *anchor;
-  Vec lambda, squares;
+  Vec lambda;
+  size_t start = 0;
 
-  LORAKEET_MEMBER void operator()(Vec g, size_t offset) {
-    if (Ewc == LORAKEET_EWC_GRADIENT) {
-      g = fma(mul(lambda, load(fisher + offset)), sub(load(slot + offset), load(anchor + offset)), g);
-    }
-    squares = fma(g, g, squares);
-    store(gradient + offset, g);
+  LORAKEET_MEMBER Vec operator()(Vec g, size_t offset) {
+    const size_t j = start + offset;
+    if (WithPenalty) g = fma(mul(lambda, load(fisher + j)), sub(load(slot + j), load(anchor + j)), g);
+    store(gradient + j, g);
+    return g;
   }
 };
 
 // Keeps the gradient of the chunks so far.
 struct StoreTail {
+  static constexpr bool kNorm = false;
+  static constexpr uint32_t kWork = 0;
   float* gradient;
-  LORAKEET_MEMBER void operator()(Vec g, size_t offset) { store(gradient + offset, g); }
+  size_t start = 0;
+  LORAKEET_MEMBER Vec operator()(Vec g, size_t offset) {
+    store(gradient + start + offset, g);
+    return g;
+  }
 };
 
 template <typename Number>
@@ -124,6 +165,7 @@ static Step step_of(const Hyperparameters& hyper, const SlotUpdate& job, float s
   const float rate = job.learning_rate;
   step.scale = broadcast(scale);
   step.rate = broadcast(hyper.adamw ? -rate : -rate * scale);
+  step.decays = rate * hyper.weight_decay != 0;
   step.decay = broadcast(1.0f - rate * hyper.weight_decay);
   step.ewc = broadcast(rate * job.ewc_lambda);
   if (hyper.adamw) {
@@ -139,6 +181,8 @@ static Step step_of(const Hyperparameters& hyper, const SlotUpdate& job, float s
   return step;
 }
 
+LORAKEET_INLINE double larger(double a, double b) { return a > b ? a : b; }
+
 // The slot's bounds after a step with this clip factor; false if the step could overflow.
 static bool bounds_after(const Hyperparameters& hyper, const SlotUpdate& job, float scale, SlotBounds* after) {
   constexpr double kFarFromOverflow = 1e36;
@@ -147,10 +191,10 @@ static bool bounds_after(const Hyperparameters& hyper, const SlotUpdate& job, fl
   double moments = job.bounds.moments;
   double step = norm;
   if (hyper.adamw) {
-    moments = fmax(moments, fmax(norm, norm * norm));
+    moments = larger(moments, larger(norm, norm * norm));
     step = moments / (1.0 - power(hyper.beta1, static_cast<uint64_t>(job.steps_taken) + 1)) / hyper.epsilon;
   }
-  const double weights = job.bounds.weights * fmax(1.0, fabs(1.0 - rate * hyper.weight_decay)) + rate * step;
+  const double weights = job.bounds.weights * larger(1.0, fabs(1.0 - rate * hyper.weight_decay)) + rate * step;
   const double hold = rate * job.ewc_lambda * job.bounds.fisher;
   *after = {static_cast<float>(weights), static_cast<float>(moments), job.bounds.fisher};
   // written so that NaN is not far from overflow either

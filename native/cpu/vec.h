@@ -60,15 +60,37 @@ LORAKEET_INLINE Vec larger(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return _mm512_sqrt_ps(a); }
 // a·b + c
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-// out[0..3] = the sums of the lanes of a, b, c and d
-LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
+// c − a·b
+LORAKEET_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a, b, c); }
+// In each quarter of the result, four lanes: that quarter's part of the sums of the lanes of a, b, c and d.
+LORAKEET_INLINE Vec quarter_sums(Vec a, Vec b, Vec c, Vec d) {
   const Vec ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
   const Vec cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
   const __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
   const __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-  const Vec quads = add(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
-  const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(quads), _mm512_extractf32x8_ps(quads, 1));
-  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
+  return add(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+}
+// out[0..3] = scale · the sums of the lanes of a, b, c and d
+LORAKEET_INLINE void store_sums(float* out, float scale, Vec a, Vec b, Vec c, Vec d) {
+  const Vec quarters = quarter_sums(a, b, c, d);
+  const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps(quarters, 1));
+  const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+  _mm_storeu_ps(out, _mm_mul_ps(_mm_set1_ps(scale), sums));
+}
+// The same for four times four at once, with fewer steps and the same order of additions.
+LORAKEET_INLINE void store_sums(float* const (&out)[4], float scale, const Vec (&v)[4][4]) {
+  Vec q[4];
+  for (int i = 0; i < 4; i++) q[i] = quarter_sums(v[i][0], v[i][1], v[i][2], v[i][3]);
+  const auto halves = [](Vec p, Vec r) {  // the halves of p, then those of r
+    return add(_mm512_shuffle_f32x4(p, r, 0x44), _mm512_shuffle_f32x4(p, r, 0xee));
+  };
+  const Vec low = halves(q[0], q[1]), high = halves(q[2], q[3]);
+  const Vec sums =
+      mul(broadcast(scale), add(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd)));
+  _mm_storeu_ps(out[0], _mm512_castps512_ps128(sums));
+  _mm_storeu_ps(out[1], _mm512_extractf32x4_ps(sums, 1));
+  _mm_storeu_ps(out[2], _mm512_extractf32x4_ps(sums, 2));
+  _mm_storeu_ps(out[3], _mm512_extractf32x4_ps(sums, 3));
 }
 
 #elif defined(LORAKEET_VEC_AVX2)
@@ -90,9 +112,11 @@ LORAKEET_INLINE Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
 LORAKEET_INLINE Vec larger(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return _mm256_sqrt_ps(a); }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
+LORAKEET_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a, b, c); }
+LORAKEET_INLINE void store_sums(float* out, float scale, Vec a, Vec b, Vec c, Vec d) {
   const Vec quads = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1)));
+  const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
+  _mm_storeu_ps(out, _mm_mul_ps(_mm_set1_ps(scale), sums));
 }
 
 #elif defined(LORAKEET_VEC_NEON)
@@ -113,8 +137,9 @@ LORAKEET_INLINE Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
 LORAKEET_INLINE Vec larger(Vec a, Vec b) { return vmaxq_f32(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return vsqrtq_f32(a); }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
-LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
-  vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+LORAKEET_INLINE Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f32(c, a, b); }
+LORAKEET_INLINE void store_sums(float* out, float scale, Vec a, Vec b, Vec c, Vec d) {
+  vst1q_f32(out, vmulq_n_f32(vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)), scale));
 }
 
 #elif defined(LORAKEET_VEC_SSE2)
@@ -136,10 +161,11 @@ LORAKEET_INLINE Vec div(Vec a, Vec b) { return _mm_div_ps(a, b); }
 LORAKEET_INLINE Vec larger(Vec a, Vec b) { return _mm_max_ps(a, b); }
 LORAKEET_INLINE Vec root(Vec a) { return _mm_sqrt_ps(a); }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
-LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
+LORAKEET_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm_sub_ps(c, _mm_mul_ps(a, b)); }
+LORAKEET_INLINE void store_sums(float* out, float scale, Vec a, Vec b, Vec c, Vec d) {
   const Vec ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
   const Vec cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
-  _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
+  _mm_storeu_ps(out, _mm_mul_ps(_mm_set1_ps(scale), _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab))));
 }
 
 #else  // any other processor: one float at a time
@@ -160,8 +186,9 @@ LORAKEET_INLINE Vec div(Vec a, Vec b) { return {a.v / b.v}; }
 LORAKEET_INLINE Vec larger(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }
 LORAKEET_INLINE Vec root(Vec a) { return {sqrtf(a.v)}; }
 LORAKEET_INLINE Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
-LORAKEET_INLINE void store_sums(float* out, Vec a, Vec b, Vec c, Vec d) {
-  out[0] = a.v, out[1] = b.v, out[2] = c.v, out[3] = d.v;
+LORAKEET_INLINE Vec fnma(Vec a, Vec b, Vec c) { return {c.v - a.v * b.v}; }
+LORAKEET_INLINE void store_sums(float* out, float scale, Vec a, Vec b, Vec c, Vec d) {
+  out[0] = scale * a.v, out[1] = scale * b.v, out[2] = scale * c.v, out[3] = scale * d.v;
 }
 
 #endif
@@ -177,10 +204,15 @@ LORAKEET_INLINE void prefetch(const char*) {}
 
 LORAKEET_INLINE Vec zero() { return broadcast(0.0f); }
 
+template <int N>
+LORAKEET_INLINE void store_sums(float* const (&out)[N], float scale, const Vec (&v)[N][4]) {
+  for (int i = 0; i < N; i++) store_sums(out[i], scale, v[i][0], v[i][1], v[i][2], v[i][3]);
+}
+
 // The sum of the lanes, added in the same order as store_sums adds them.
 LORAKEET_INLINE float sum(Vec a) {
   float out[4];
-  store_sums(out, a, zero(), zero(), zero());
+  store_sums(out, 1.0f, a, zero(), zero(), zero());
   return out[0];
 }
 
