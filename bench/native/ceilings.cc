@@ -70,7 +70,7 @@ Bandwidth bandwidth(const Streams& streams, float* block, size_t bytes) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   size_t cache[3];
   for (int i = 0; i < 3; i++) {
     cache[i] = argc == 4 ? strtoull(argv[i + 1], nullptr, 10) : 0;
@@ -81,11 +81,9 @@ int main(int argc, char** argv) {
   }
   const size_t dram = std::max<size_t>(size_t{256} << 20, 8 * cache[2]);
   constexpr size_t kSpare = 4096;  // for the offsets of bandwidth()
-  float* block = static_cast<float*>(allocate_pages(dram + kSpare));
-  if (!block) {
-    fprintf(stderr, "could not allocate %zu bytes\n", dram);
-    return 1;
-  }
+  LazyBlock memory(dram + kSpare);
+  memory.use(dram + kSpare);
+  float* block = memory.floats();
   std::fill(block, block + dram / sizeof(float), 0.5f);
 
   const Streams* widest = streams_named(lorakeet_cpu_kernels(0)->device);
@@ -103,4 +101,7 @@ int main(int argc, char** argv) {
   }
   printf("}}\n");
   return 0;
+} catch (const std::exception& error) {
+  fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

@@ -34,6 +34,9 @@ struct lorakeet_pool {
     return {rows.vectors, rows.ids, items ? items->rows() : nullptr, features};
   }
 
+  // Of a row and of what it is compared with or becomes.
+  size_t row_bytes() const { return (size_t{shape.in_features} + shape.out_features) * sizeof(float); }
+
   // The state that an update of the slot looks at, or null: without a Fisher there is nothing to hold on to.
   const char* state_to_read(uint32_t slot) const {
     return shape.moments || store.record(slot).bounds.fisher > 0 ? store.data(slot).state : nullptr;
@@ -267,12 +270,16 @@ lorakeet_status apply(lorakeet_pool* pool, const lorakeet_apply_batch* batch, fl
     const auto rows_before = [](uint32_t row) { return uint64_t{row}; };
     spread(workers, batch->rows, rows_before, [&](uint32_t worker, uint32_t first, uint32_t last) {
       const Scratch& scratch = pool->scratch[worker]->scratch;
+      RecentSlots& recent = pool->scratch[worker]->applied;
       while (first < last) {  // neighbouring rows of one slot go together
+        const uint32_t slot = batch->slots[first];
         uint32_t end = first + 1;
-        while (end < last && batch->slots[end] == batch->slots[first]) end++;
-        const float* next = end < last ? pool->store.data(batch->slots[end]).weights : nullptr;
-        pool->isa.apply(pool->shape, pool->hyper, pool->store.data(batch->slots[first]).weights, next, x, first,
-                        end - first, y + static_cast<size_t>(first) * pool->shape.out_features, scratch);
+        while (end < last && batch->slots[end] == slot) end++;
+        const bool fetch_next = end < last && !recent.near(batch->slots[end]);
+        const float* next = fetch_next ? pool->store.data(batch->slots[end]).weights : nullptr;
+        pool->isa.apply(pool->shape, pool->hyper, pool->store.data(slot).weights, next, x, first, end - first,
+                        y + static_cast<size_t>(first) * pool->shape.out_features, scratch);
+        recent.touch(slot, pool->shape.section * sizeof(float) + (end - first) * pool->row_bytes());
         first = end;
       }
     });
@@ -290,12 +297,13 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
     const float max_grad_norm = static_cast<float>(pool->config.max_grad_norm);
     const float ewc_lambda = static_cast<float>(pool->config.ewc_lambda);
     spread(workers, batch->users, work_before(batch->row_offsets), [&](uint32_t worker, uint32_t first, uint32_t last) {
+      RecentSlots& recent = pool->scratch[worker]->updated;
       for (uint32_t u = first; u < last; u++) {
         const uint32_t row = batch->row_offsets[u];
         SlotRecord& record = pool->store.record(batch->slots[u]);
         SlotUpdate job{};
         job.slot = pool->store.data(batch->slots[u]);
-        if (u + 1 < last) {
+        if (u + 1 < last && !recent.near(batch->slots[u + 1])) {
           const size_t next = batch->row_offsets[u + 1];
           job.next = {pool->store.data(batch->slots[u + 1]).weights, pool->state_to_read(batch->slots[u + 1]),
                       x.vectors ? x.vectors + next * x.features : nullptr,
@@ -317,6 +325,8 @@ lorakeet_status update(lorakeet_pool* pool, const lorakeet_update_batch* batch, 
         const bool stepped = !(job.flags & (LORAKEET_FLAG_REJECTED | LORAKEET_FLAG_NO_WEIGHT));
         if (stepped && record.steps != UINT32_MAX) record.steps++;
         record.bounds = job.bounds;
+        recent.touch(batch->slots[u],
+                     pool->shape.section * sizeof(float) + pool->shape.state_bytes + job.rows * pool->row_bytes());
         report->loss[u] = job.loss;
         report->grad_norm[u] = job.grad_norm;
         report->flags[u] = job.flags;

@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "memory.h"
+#include "recent.h"
 #include "slot.h"
 
 namespace lorakeet {
 
-// One thread's working memory in a single allocation.
+// One thread's working memory in a single allocation, and what its core has in the cache.
 class ScratchMemory {
  public:
   explicit ScratchMemory(const SlotShape& shape) {
@@ -36,9 +37,10 @@ class ScratchMemory {
           sizes[i] + kTile;  // an odd number of cache lines between pieces: no two share their cache sets throughout
     }
   }
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return bytes_ + sizeof(*this); }
 
   Scratch scratch{};
+  RecentSlots applied, updated;
 
  private:
   size_t bytes_ = 0;

@@ -254,9 +254,7 @@ LORAKEET_INLINE Ahead look_ahead(const SlotShape& shape, const SlotUpdate& job) 
   const size_t rows_bytes = job.next.rows * sizeof(float);
   if (job.next.x) ahead.add(job.next.x, rows_bytes * shape.in_features);
   if (job.next.target) ahead.add(job.next.target, rows_bytes * shape.out_features);
-  // a single row's step goes with its gradient and has no pass of its own
-  const double step_work = job.rows == 1 ? 0 : kStepWork;
-  ahead.spread_over((2.5 * job.rows + step_work) * static_cast<double>(shape.section) / kTile);
+  ahead.spread_over((2.5 * job.rows + kStepWork) * static_cast<double>(shape.section) / kTile);
   return ahead;
 }
 
