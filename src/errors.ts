@@ -38,6 +38,7 @@ export const ERROR_CODES = {
     'A store cannot be opened, read or written, or another process holds it; the message says why.',
   ERR_BANK_CLOSED: 'The ReasoningBank has been closed.',
   ERR_MERGE_MISMATCH: 'Adapters to be merged do not all have the same modules with the same features.',
+  ERR_REASONING_BANK_UNAVAILABLE: 'A ReasoningBank of another package cannot be loaded or made; the message says why.',
   ERR_USER_MISMATCH: 'Feedback of one user was given for the adapter of another.',
   ERR_REASONING_BANK_TIMEOUT: 'A ReasoningBank did not answer in time; what was asked of it goes on without it.',
 } as const satisfies Record<`ERR_${string}`, string>;

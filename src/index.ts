@@ -36,6 +36,13 @@ export type {
   UserPreferences,
   WatchEvent,
 } from './personalization/types.js';
+export {
+  type AgentdbBankOptions,
+  type AgentdbReasoningBank,
+  agentdbReasoningBank,
+  type Embedder,
+} from './reasoning/agentdb.js';
+export { type AgenticFlowBank, fromAgenticFlow } from './reasoning/agentic-flow.js';
 export type { ConsolidationResult, ReasoningBankStats } from './reasoning/connection.js';
 export type {
   AdaptationHints,

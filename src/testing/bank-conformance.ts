@@ -3,6 +3,7 @@
  * engine relies on; how good a bank's advice is, it cannot know.
  */
 import assert from 'node:assert/strict';
+import { fail } from '../checks.js';
 import {
   type AdaptationSituation,
   adaptationTask,
@@ -19,6 +20,8 @@ export interface BankConformanceOptions {
   makeBank(): ReasoningBankInstance | Promise<ReasoningBankInstance>;
   /** Called with each of them when its case is over. */
   closeBank?(bank: ReasoningBankInstance): void | Promise<void>;
+  /** Cases, by name, that this bank cannot pass, each with the reason. A name that no case has is an error. */
+  skip?: Readonly<Record<string, string>>;
 }
 
 /** What was known before one update, for tests of banks: one user's second update of 64 features by AdamW. */
@@ -73,7 +76,10 @@ export function examplePattern(
 
 /** The cases, each on a bank of its own. A rejection that nobody handles while a case runs fails it. */
 export function bankConformance(options: BankConformanceOptions): ConformanceCase[] {
-  return CASES.map(([name, body]) => ({ name, run: () => runCase(options, body) }));
+  const { skip = {} } = options;
+  const unknown = Object.keys(skip).filter((name) => !CASES.some(([known]) => known === name));
+  if (unknown.length > 0) fail('ERR_INVALID_ARGUMENT', 'skip', unknown[0], 'the name of a case');
+  return CASES.filter(([name]) => !(name in skip)).map(([name, body]) => ({ name, run: () => runCase(options, body) }));
 }
 
 type Body = (bank: ReasoningBankInstance) => Promise<void>;

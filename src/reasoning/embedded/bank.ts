@@ -1,6 +1,13 @@
 /** The embedded ReasoningBank: one SQLite file, an exact search in memory, and a learner that goes by outcomes. */
 import { fail, rejectUnknownKeys, requireInteger, requireNumber } from '../../checks.js';
 import { LorakeetError } from '../../errors.js';
+import {
+  requireConsolidation,
+  requirePattern,
+  requireQuery,
+  requireRetrieval,
+  requireText,
+} from '../bank-arguments.js';
 import type {
   AdaptationSituation,
   LearnedStrategy,
@@ -9,7 +16,6 @@ import type {
   ReasoningBankPattern,
   RetrievedPattern,
 } from '../contract.js';
-import { requireConsolidation, requirePattern, requireQuery, requireRetrieval, requireText } from './arguments.js';
 import { episodeOf, isSituation } from './episode.js';
 import { sumsOf } from './evidence.js';
 import { GroupCommit } from './group-commit.js';

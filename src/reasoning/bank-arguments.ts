@@ -1,7 +1,7 @@
-/** Checks of what callers hand to the embedded bank. */
-import { fail, rejectUnknownKeys, requireInteger, requireNumber } from '../../checks.js';
-import type { AdaptationSituation, ReasoningBankOptions, ReasoningBankPattern } from '../contract.js';
-import { isSituation } from './episode.js';
+/** Checks of what callers hand to a bank. */
+import { fail, rejectUnknownKeys, requireInteger, requireNumber } from '../checks.js';
+import type { AdaptationSituation, ReasoningBankOptions, ReasoningBankPattern } from './contract.js';
+import { isSituation } from './embedded/episode.js';
 
 const DEFAULT_K = 5;
 const MAX_K = 10_000;
