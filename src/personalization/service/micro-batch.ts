@@ -19,6 +19,7 @@ export function formOf({ call }: UserRows): string {
 /** The shares (at least one, all of one form) as feedback of their users, in this order; `memory` lends the space. */
 export function mergeShares(shares: readonly Share[], features: number, memory: RowMemory): GroupedFeedback {
   const rowOffsets = new Uint32Array(shares.length + 1);
+  const { x: firstX, target: firstTarget, rewards: firstRewards } = shares[0].operations[0].call.feedback;
   let weighted = false;
   shares.forEach(({ operations }, i) => {
     let rows = 0;
@@ -29,26 +30,29 @@ export function mergeShares(shares: readonly Share[], features: number, memory: 
     rowOffsets[i + 1] = rowOffsets[i] + rows;
   });
   const count = rowOffsets[shares.length];
-  const { x: firstX, target: firstTarget } = shares[0].operations[0].call.feedback;
   const length = (rows: Rows) => (rows instanceof Float32Array ? count * features : 0);
   const lent = memory.take(length(firstX) + length(firstTarget));
   const x = firstX instanceof Float32Array ? lent.subarray(0, count * features) : new Uint32Array(count);
   const target = firstTarget instanceof Float32Array ? lent.subarray(length(firstX)) : new Uint32Array(count);
   const rowWeight = weighted ? new Float32Array(count).fill(1) : undefined;
+  // a matter of the pool's policy: all have them or none
+  const rewards = firstRewards && new Float32Array(count);
 
   let row = 0;
   for (const { operations } of shares) {
     for (const { call, index, rows } of operations) {
       const { feedback } = call;
       const first = feedback.rowOffsets[index];
+      const part = (values: Float32Array) => values.subarray(first, first + rows);
       copyRows(feedback.x, first, rows, x, row, features);
       copyRows(feedback.target, first, rows, target, row, features);
-      if (rowWeight && feedback.rowWeight) rowWeight.set(feedback.rowWeight.subarray(first, first + rows), row);
+      if (rowWeight && feedback.rowWeight) rowWeight.set(part(feedback.rowWeight), row);
+      if (rewards && feedback.rewards) rewards.set(part(feedback.rewards), row);
       row += rows;
     }
   }
   const userIds = shares.map(({ user }) => user.id);
-  return { userIds, rowOffsets, x, target, ...(rowWeight && { rowWeight }), memory: lent };
+  return { userIds, rowOffsets, x, target, ...(rowWeight && { rowWeight }), ...(rewards && { rewards }), memory: lent };
 }
 
 /** Numbers up to which a loop is faster than a view and set(). */

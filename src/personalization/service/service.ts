@@ -93,8 +93,8 @@ export class PersonalizationService {
   }
 
   /**
-   * AdapterPool.personalize, for users in memory or not. A user whom the store does not know either sees the content as it
-   * is. The arrays must stay unchanged until the promise settles. Rejects with what AdapterPool.personalize throws,
+   * AdapterPool.personalize, for users in memory or not. A user whom the store does not know either sees what
+   * AdapterPool.personalize shows to unknown users. The arrays must stay unchanged until the promise settles. Rejects with what AdapterPool.personalize throws,
    * ERR_SERVICE_CLOSED, and as learn() if an adapter cannot be had.
    */
   async personalize(
@@ -149,7 +149,11 @@ export class PersonalizationService {
    */
   async removeUser(userId: string): Promise<void> {
     this.#requireOpen();
-    const remove = (user: ServedUser) => this.#residents.remove(user);
+    const remove = async (user: ServedUser) => {
+      await this.#residents.remove(user);
+      // also what the pool remembers of his feedback
+      this.#pool.removeUser(userId);
+    };
     await this.#track(this.#inTurn(requireAdapterId('userId', userId), false, remove));
   }
 

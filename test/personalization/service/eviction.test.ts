@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { encodeAdapter } from '../../../src/adapter/codec.js';
 import { createPersonalizationService } from '../../../src/index.js';
+import { nativeInfo } from '../../../src/kernels/native.js';
 import { stateOf as adapterStateOf } from '../../../src/personalization/adapter-record.js';
 import { coded, randomVector } from '../samples.js';
 import { DIM, newPool, newService, rowsOf, ScriptedStore } from './support.js';
@@ -54,6 +55,20 @@ describe('users beyond the capacity', () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  it.runIf(nativeInfo().available)('keep Fisher and anchor in bf16 to the bit', async () => {
+    const pool = newPool({ backend: 'cpu', stateDtype: 'bf16', capacity: 1 });
+    for (let round = 0; round < 3; round++) {
+      await pool.learn(rowsOf('a', round));
+      await pool.consolidate(rowsOf('a', 100 + round));
+    }
+    const adapter = pool.getAdapter('a');
+    const { service } = newService({ pool });
+    await service.learn(rowsOf('b', 1));
+    expect(pool.has('a')).toBe(false);
+    expect(await service.getAdapter('a')).toEqual(adapter);
+    expect(adapter?.fisherInformation?.some((value) => value > 0)).toBe(true);
   });
 
   it('are not saved again when nothing has changed', async () => {
@@ -119,6 +134,18 @@ describe('removeUser', () => {
     expect((await service.getAdapter('u'))?.version).toBe(3);
     expect((await service.getAdapter('u'))?.matrixB).toEqual(fresh.getAdapter('u')?.matrixB);
     expect(store.memory.size).toBe(0);
+  });
+
+  it('removes what the pool remembers of his feedback', async () => {
+    const learning = { replayRows: 4 };
+    const [{ service }, fresh] = [newService({ pool: newPool(learning) }), newPool(learning)];
+    await service.learn(rowsOf('u', 1));
+    await service.removeUser('u');
+    for (const seed of [2, 3]) {
+      await service.learn(rowsOf('u', seed));
+      await fresh.learn(rowsOf('u', seed));
+    }
+    expect((await service.getAdapter('u'))?.matrixB).toEqual(fresh.getAdapter('u')?.matrixB);
   });
 
   it('removes a user who is only in the store without loading him', async () => {

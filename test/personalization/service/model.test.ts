@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type AdapterPool,
+  type AdapterPoolOptions,
   createLoRAPersonalizationEngine,
   type FeedbackBatch,
   type PersonalizationService,
@@ -34,17 +35,23 @@ interface Step {
   repeat(model: AdapterPool): Promise<unknown>;
 }
 
-function randomFeedback(random: SeededRandom, users: number): FeedbackBatch {
+function randomFeedback(random: SeededRandom, users: number, withReward: boolean): FeedbackBatch {
   const userIds = Array.from({ length: users }, () => userId(random)).flatMap((id) =>
     Array<string>(random.integer(1, 3)).fill(id),
   );
   const rows = () =>
     random.uniform() < 0.5 ? random.normals(userIds.length * DIM) : random.integers(userIds.length, 0, ITEMS - 1);
   const weight = random.uniform() < 0.3 ? { weight: random.uniforms(userIds.length, 0, 2) } : {};
-  return { userIds, content: rows(), target: rows(), ...weight };
+  const reward = withReward && random.uniform() < 0.7 ? { reward: random.uniforms(userIds.length) } : {};
+  return { userIds, content: rows(), target: rows(), ...weight, ...reward };
 }
 
-function randomStep(service: PersonalizationService, random: SeededRandom, maxUsers: number): Step {
+function randomStep(
+  service: PersonalizationService,
+  random: SeededRandom,
+  maxUsers: number,
+  withReward: boolean,
+): Step {
   const kind = random.uniform();
   if (kind < 0.06) {
     const id = userId(random);
@@ -56,7 +63,7 @@ function randomStep(service: PersonalizationService, random: SeededRandom, maxUs
     return { made: service.setAdapter(adapter), repeat: async (model) => model.setAdapter(adapter) };
   }
   if (kind < 0.12) return { made: service.save(), repeat: async () => {} };
-  const feedback = randomFeedback(random, random.integer(1, maxUsers));
+  const feedback = randomFeedback(random, random.integer(1, maxUsers), withReward);
   return { made: service.learn(feedback), repeat: (model) => model.learn(feedback) };
 }
 
@@ -81,13 +88,13 @@ async function expectSame(service: PersonalizationService, model: AdapterPool, r
 
 async function play(
   seed: number,
-  options: Parameters<typeof newService>[0] & { maxUsers: number; optimizer?: 'sgd' },
+  options: Parameters<typeof newService>[0] & { maxUsers: number; learning?: AdapterPoolOptions },
   disturb: (store: ScriptedStore, random: SeededRandom) => void,
   mayFail: (error: unknown) => boolean,
 ) {
   const random = new SeededRandom(seed);
-  const { maxUsers, optimizer, capacity, ...rest } = options;
-  const shared = { items, ...(optimizer && { optimizer }) };
+  const { maxUsers, learning, capacity, ...rest } = options;
+  const shared = { items, ...learning };
   const { service, store } = newService({ ...rest, pool: newPool({ ...shared, capacity }) });
   disturb(store, new SeededRandom(seed + 1000));
   const model = newPool({ ...shared, capacity: USERS });
@@ -102,7 +109,7 @@ async function play(
         read.catch(() => {});
         reads.push(read);
       } else {
-        const step = randomStep(service, random, maxUsers);
+        const step = randomStep(service, random, maxUsers, learning?.targetPolicy !== undefined);
         step.made.catch(() => {});
         steps.push(step);
       }
@@ -151,7 +158,8 @@ describe('random calls give what they give one by one', () => {
     { capacity: 9, maxUsers: 4 },
     { capacity: 9, maxUsers: 12, maxBatchRows: 6 },
     { capacity: 20, maxUsers: 3, maxDelayMs: 1, maxBatchRows: 30 },
-    { capacity: 5, maxUsers: 3, optimizer: 'sgd' as const },
+    { capacity: 5, maxUsers: 3, learning: { optimizer: 'sgd' as const } },
+    { capacity: 5, maxUsers: 4, learning: { targetPolicy: { kind: 'contrastive' as const } } },
   ])('with %o', async (options) => {
     const { failed } = await play(options.capacity, options, slowly, () => false);
     expect(failed).toBe(0);
