@@ -3,6 +3,7 @@ import {
   type AdapterPool,
   createAdapterPool,
   createLoRAPersonalizationEngine,
+  ReasoningBank,
   silentLogger,
   type UserLoRAAdapter,
 } from 'lorakeet';
@@ -50,6 +51,8 @@ const USERS = 1000;
 const ITEMS = 1000;
 /** Rows per user of an update. */
 const ROWS = 8;
+/** Updates between two turns of the event loop, in one of which their episodes are stored: so that every sample has them. */
+const UPDATES = 64;
 /** Longer than for kernels: more happens in a call, garbage collection included. */
 const MEASURE: MeasureOptions = { totalMs: 120 };
 
@@ -128,13 +131,10 @@ async function timeAdapterPool(
   const pool = await openAdapterPool(shape, backend);
   if (!pool) return [];
   const { rank, embeddingDim, backend: name } = pool.getConfig();
-  const engine = createLoRAPersonalizationEngine({
-    rank,
-    embeddingDim,
-    backend: name,
-    threads: 1,
-    logger: silentLogger,
-  });
+  const options = { rank, embeddingDim, backend: name, threads: 1, logger: silentLogger };
+  const engine = createLoRAPersonalizationEngine(options);
+  const reasoningBank = new ReasoningBank();
+  const advised = createLoRAPersonalizationEngine({ ...options, reasoningBank });
   try {
     const names = Array.from({ length: USERS }, (_, user) => `user-${user}`);
     const userIds = names.flatMap((name) => new Array<string>(ROWS).fill(name));
@@ -158,6 +158,18 @@ async function timeAdapterPool(
       if (updates !== USERS) throw new Error(`pool.learn: got ${updates} updates, expected ${USERS}`);
     };
     const size = `batch of ${USERS} × ${ROWS} rows`;
+    const feedback = objects.slice(0, ROWS).map((row) => ({ ...row, reward: 1, timestamp: new Date(0) }));
+    const updates = [engine, advised].map((each, i) => ({
+      name: `engine.updateAdapter, ${ROWS} rows${i === 0 ? '' : ', ReasoningBank warm'}`,
+      per: 'call' as const,
+      items: UPDATES,
+      asynchronous: true,
+      // always of the same adapter, so that the bank's answer is known
+      run: async () => {
+        for (let update = 0; update < UPDATES; update++) await each.updateAdapter(adapter, feedback);
+      },
+      kernel: { operation: 'update', users: 1, rows: ROWS } as const,
+    }));
     return await timeEntries(settings, shape, backend, 'adamw', [
       {
         name: `pool.learn, columns, ${size}`,
@@ -189,6 +201,7 @@ async function timeAdapterPool(
         run: () => void engine.computeLoRAForward(x, adapter),
         kernel: { operation: 'apply', users: 1, rows: 1 },
       },
+      ...updates,
       {
         name: `pool.personalize, batch of ${USERS}`,
         per: 'user',
@@ -200,6 +213,8 @@ async function timeAdapterPool(
   } finally {
     await pool.close();
     await engine.close();
+    await advised.close();
+    await reasoningBank.close();
   }
 }
 
@@ -222,7 +237,7 @@ async function timeEntries(
 ): Promise<FacadeRow[]> {
   const { kernelTimeNs } = settings;
   const measured = await measure(entries, settings.measure ?? MEASURE);
-  return entries.map(({ name, per, kernel, items }, i) => {
+  return entries.map(({ name, per, kernel }, i) => {
     const { nsPerItem: ns, spread }: Measurement = measured[i];
     const isa = backend.device;
     const native = kernel && kernelTimeNs && backend.name === 'cpu';
@@ -237,7 +252,7 @@ async function timeEntries(
       spread,
       kernelNs,
       overheadNs: kernelNs === null ? null : ns - kernelNs,
-      usersPerSecond: items > 1 ? 1e9 / ns : null,
+      usersPerSecond: per === 'user' ? 1e9 / ns : null,
     };
   });
 }

@@ -31,7 +31,12 @@ export function situationOf(
   feedback: readonly AdapterFeedback[],
   rows: FeedbackRows,
 ): AdaptationSituation {
-  const targets = feedback.filter(({ targetEmbedding }) => targetEmbedding !== undefined).length;
+  let targets = 0;
+  let rewards = 0;
+  for (let i = 0; i < rows.count; i++) {
+    if (feedback[i].targetEmbedding !== undefined) targets += 1;
+    rewards += rows.rewards[i];
+  }
   return {
     userId: adapter.userId,
     rank: config.rank,
@@ -44,7 +49,7 @@ export function situationOf(
     optimizer: config.optimizer.kind,
     feedback: feedbackStatistics({
       ...rows,
-      meanReward: rows.rewards.reduce((sum, reward) => sum + reward, 0) / rows.count,
+      meanReward: rewards / rows.count,
       targetShare: targets / rows.count,
     }),
   };

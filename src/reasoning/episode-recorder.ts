@@ -82,8 +82,8 @@ export class EpisodeRecorder {
 
   async #storeSome(some: readonly Pending[]): Promise<void> {
     let left = some.length;
-    const store = async ({ bank, episode }: Pending): Promise<void> => {
-      const stored = await this.#store(bank, episode);
+    const store = async (pending: Pending): Promise<void> => {
+      const stored = await this.#store(pending);
       // after the deadline it has been counted as dropped
       if (left === 0) return;
       left -= 1;
@@ -101,7 +101,7 @@ export class EpisodeRecorder {
   }
 
   /** Whether the bank took it. */
-  async #store(bank: ReasoningBankInstance, episode: Episode): Promise<boolean> {
+  async #store({ bank, episode }: Pending): Promise<boolean> {
     try {
       const pattern = patternOf(episode, this.#sessionId);
       const id = await bank.storePattern(pattern);

@@ -20,7 +20,8 @@ export function feedbackStatistics({ count, x, target, ...known }: FeedbackRowsS
     const begin = row * features;
     let rowSquares = 0;
     for (let j = 0; j < features; j++) {
-      const [value, residual] = [x[begin + j], target[begin + j] - x[begin + j]];
+      const value = x[begin + j];
+      const residual = target[begin + j] - value;
       rowSquares += value * value;
       residuals += residual * residual;
     }
