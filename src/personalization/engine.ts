@@ -1,11 +1,10 @@
 /** The documented engine: adapters are plain objects that the caller keeps; every update returns a new one. */
 import { decodeAdapter, encodeAdapter } from '../adapter/codec.js';
 import { type AdapterShape, requireSameShape } from '../adapter/config.js';
-import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
-import { fail, requireNumber, requireVector } from '../checks.js';
+import type { AdapterState } from '../adapter/state.js';
+import { fail, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
-import { SlotList } from '../kernels/slot-list.js';
 import { requireEwc } from '../kernels/validate.js';
 import type { Advice } from '../reasoning/advisor.js';
 import { BankConnection, type ConsolidationResult, type ReasoningBankStats } from '../reasoning/connection.js';
@@ -14,34 +13,16 @@ import type { SimilarAdaptation } from '../reasoning/episode.js';
 import type { ConfiguredSettings } from '../reasoning/hints.js';
 import { advisedSettings, configuredSettings, episodeOf, situationOf } from './adaptation-situation.js';
 import { recordOf, stateOf, writeWeights } from './adapter-record.js';
+import { AdapterTrainer } from './adapter-trainer.js';
 import { openBackend } from './backend.js';
-import { contrastiveLossOf } from './contrastive.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
 import { FreshAdapters } from './fresh-adapters.js';
-import {
-  adapterShapeOf,
-  copyConfig,
-  learningRateAt,
-  poolConfigOf,
-  type ResolvedEngineConfig,
-  resolveConfig,
-} from './options.js';
-import { Retention } from './retention.js';
-import {
-  type FeedbackRows,
-  isLongStep,
-  lossOf,
-  meanSquaredError,
-  type StepRows,
-  stepBatch,
-  updateNow,
-} from './training-step.js';
+import { mergedState } from './merged-adapter.js';
+import { adapterShapeOf, copyConfig, poolConfigOf, type ResolvedEngineConfig, resolveConfig } from './options.js';
+import { type FeedbackRows, meanSquaredError } from './training-step.js';
 import type { AdapterFeedback, BackendInfo, LoRAConfig, UserLoRAAdapter, UserPreferences } from './types.js';
 import { UpdateChains } from './update-chains.js';
-import { newUserMeta, nextAverageLoss, readUserMeta, toJson } from './user-meta.js';
-
-/** Long updates in flight at a time; each has a slot of its own while it runs. */
-const SCRATCH_SLOTS = 65_536;
+import { newUserMeta, readUserMeta } from './user-meta.js';
 
 /** The slot, and the step count, of an adapter that is only applied. */
 const ONE_ZERO = new Uint32Array(1);
@@ -73,10 +54,7 @@ export class LoRAPersonalizationEngine {
   readonly #reasoning: BankConnection;
   readonly #shape: Required<AdapterShape>;
   readonly #fresh: FreshAdapters;
-  /** Where updates happen: written, stepped, read back. */
-  readonly #training: KernelPool;
-  readonly #scratch = new SlotList(SCRATCH_SLOTS);
-  readonly #retention: Retention | undefined;
+  readonly #trainer: AdapterTrainer;
   /** Where adapters are applied; holds weights only, so that little is written for every call. */
   readonly #forward: KernelPool;
   readonly #forwardWeights: Float32Array;
@@ -99,10 +77,9 @@ export class LoRAPersonalizationEngine {
     if (reasoningBank) this.#reasoning.connect(reasoningBank);
     this.#shape = adapterShapeOf(this.#config);
     this.#fresh = new FreshAdapters(this.#config);
-    this.#retention = Retention.of(this.#config);
     const { backend, info } = openBackend(this.#config);
     this.backend = info;
-    this.#training = backend.createPool(poolConfigOf(this.#config, SCRATCH_SLOTS));
+    this.#trainer = new AdapterTrainer(backend, this.#config);
     const weightsOnly = { optimizer: { kind: 'sgd', weightDecay: 0 }, ewc: null } as const;
     this.#forward = backend.createPool({ ...poolConfigOf(this.#config, 1), ...weightsOnly });
     this.#forwardWeights = new Float32Array(this.#forward.layout.slabLength);
@@ -165,14 +142,14 @@ export class LoRAPersonalizationEngine {
    */
   async consolidateAdapter(adapter: UserLoRAAdapter, feedback: readonly AdapterFeedback[]): Promise<UserLoRAAdapter> {
     this.#requireOpen();
-    requireEwc('consolidateAdapter', this.#training.config);
+    requireEwc('consolidateAdapter', this.#trainer.config);
     if (!Array.isArray(feedback)) fail('ERR_INVALID_ARGUMENT', 'feedback', feedback, 'an array of AdapterFeedback');
     const previous = this.#requireOwn(adapter);
     const { x } = gatherFeedback(feedback, adapter.userId, this.#config.embeddingDim, this.#config.targetPolicy);
     if (feedback.length === 0) return adapter;
     const rowOffsets = Uint32Array.of(0, feedback.length);
     const turn = this.#chains.run(adapter, (newest) =>
-      this.#consolidate(newest === adapter ? previous : stateOf(newest), { rowOffsets, x }),
+      this.#trainer.consolidate(newest === adapter ? previous : stateOf(newest), { rowOffsets, x }).then(recordOf),
     );
     this.#running.add(turn);
     return turn.finally(() => this.#running.delete(turn));
@@ -213,6 +190,19 @@ export class LoRAPersonalizationEngine {
    */
   deserializeAdapter(bytes: Uint8Array): UserLoRAAdapter {
     return recordOf(decodeAdapter(bytes));
+  }
+
+  /**
+   * One adapter that does the weighted mean of what `adapters` do, as closely as the engine's rank can: of ΔW = s·B·A, each
+   * with its own scaling, and not of A and B. `weights` are divided by their sum, and equal by default; single ones may be
+   * negative. It is version 1 of the user 'merged', has seen the samples of all, and holds on to what all have consolidated
+   * if all have. Throws ERR_INVALID_ARGUMENT without adapters, ERR_ADAPTER_MISMATCH for another rank or dimension, and for
+   * weights ERR_INVALID_ARGUMENT, ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, or ERR_OUT_OF_RANGE if their sum is not positive.
+   */
+  mergeAdapters(adapters: readonly UserLoRAAdapter[], weights?: readonly number[]): UserLoRAAdapter {
+    this.#requireOpen();
+    if (!Array.isArray(adapters)) fail('ERR_INVALID_ARGUMENT', 'adapters', adapters, 'an array of UserLoRAAdapter');
+    return recordOf(mergedState(adapters.map(stateOf), weights, this.#config));
   }
 
   /**
@@ -273,7 +263,7 @@ export class LoRAPersonalizationEngine {
     this.#closed = true;
     await Promise.allSettled(this.#running);
     await this.#reasoning.flush();
-    this.#training.close();
+    this.#trainer.close();
     this.#forward.close();
   }
 
@@ -310,96 +300,13 @@ export class LoRAPersonalizationEngine {
     return updated;
   }
 
-  /** `observe` is shown the adapter's output for the rows as it is before the step. */
   async #train(
     previous: AdapterState,
     rows: FeedbackRows,
     settings: ConfiguredSettings,
     observe?: (y: Float32Array) => void,
   ): Promise<UserLoRAAdapter> {
-    const slot = this.#takeSlot();
-    try {
-      const { layout } = this.#training;
-      const meta = readUserMeta(previous.meta);
-      const learningRate = learningRateAt(this.#config, meta.version - 1, settings.learningRate);
-      const slots = Uint32Array.of(slot);
-      const slab = new Float32Array(layout.slabLength);
-      const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
-      this.#training.write(slots, slab, steps);
-      const batchRows: StepRows = this.#retention?.withReplayOf(meta.userId, rows) ?? rows;
-      // no await for a short step, so that it has come and gone before anything else can run
-      const isLong = isLongStep(this.#training, batchRows);
-      const trial = { slots: new Uint32Array(batchRows.count).fill(slot), x: batchRows.x };
-      const contrastive = contrastiveLossOf(this.#config, rows, meta);
-      let { target } = batchRows;
-      let contrastBefore = 0;
-      if (observe || contrastive) {
-        const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
-        observe?.(y);
-        if (contrastive) {
-          contrastBefore = contrastive.at(y);
-          target = contrastive.targetsAt(y);
-        }
-      }
-      const batch = stepBatch(
-        slot,
-        { ...batchRows, target },
-        {
-          learningRate,
-          maxGradNorm: settings.clipThreshold,
-          ...(this.#config.useEWC && { ewcLambda: settings.ewcLambda }),
-        },
-      );
-      const report = isLong ? await this.#training.updateAsync(batch) : updateNow(this.#training, batch);
-      const squaredError = lossOf(report);
-      const lossBefore = contrastive ? contrastBefore : squaredError;
-      const due = this.#retention?.observeOf(meta.userId, rows, lossBefore);
-      if (due) this.#training.consolidate({ slots, ...due, decay: this.#config.consolidation.decay });
-      this.#training.read(slots, slab, steps);
-      const y = isLong ? await this.#training.applyAsync(trial) : this.#applyNow(this.#training, trial);
-      const after = contrastive ? contrastive.at(y) : meanSquaredError(y, batchRows.target);
-      const lossAfter = requireNumber('loss after the step', after, {}, 'ERR_NOT_FINITE');
-      const next = readFromSlab(layout, slab, 0, steps[0], previous);
-      const now = Date.now();
-      next.meta = toJson({
-        ...meta,
-        version: meta.version + 1,
-        updatedAt: now,
-        lastTrainedAt: now,
-        totalSamples: meta.totalSamples + rows.count,
-        avgLoss: nextAverageLoss(meta.avgLoss, meta.version - 1, lossBefore),
-        learningRate,
-        lastBatch: { lossBefore, lossAfter },
-        avgInferenceMs: this.#averageForwardMs,
-      });
-      return recordOf(next);
-    } finally {
-      this.#scratch.release(slot);
-    }
-  }
-
-  async #consolidate(previous: AdapterState, rows: { rowOffsets: Uint32Array; x: Float32Array }) {
-    const slot = this.#takeSlot();
-    try {
-      const { layout } = this.#training;
-      const slots = Uint32Array.of(slot);
-      const slab = new Float32Array(layout.slabLength);
-      const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
-      this.#training.write(slots, slab, steps);
-      await this.#training.consolidateAsync({ slots, ...rows, decay: this.#config.consolidation.decay });
-      this.#training.read(slots, slab, steps);
-      const next = readFromSlab(layout, slab, 0, steps[0], previous);
-      next.meta = toJson({ ...readUserMeta(previous.meta), updatedAt: Date.now() });
-      return recordOf(next);
-    } finally {
-      this.#scratch.release(slot);
-    }
-  }
-
-  #takeSlot(): number {
-    const slot = this.#scratch.take();
-    if (slot === undefined) throw new LorakeetError('ERR_POOL_FULL', `${SCRATCH_SLOTS} updates are already running`);
-    return slot;
+    return recordOf(await this.#trainer.train(previous, rows, settings, this.#averageForwardMs, observe));
   }
 
   #apply(x: Float32Array, adapter: UserLoRAAdapter): Float32Array {
@@ -407,14 +314,9 @@ export class LoRAPersonalizationEngine {
     writeWeights(adapter, this.#shape, this.#forwardWeights);
     const started = performance.now();
     this.#forward.write(ONE_ZERO, this.#forwardWeights, ONE_ZERO);
-    const y = this.#applyNow(this.#forward, { slots: rows === 1 ? ONE_ZERO : new Uint32Array(rows), x });
+    const y = new Float32Array(x.length);
+    this.#forward.apply({ slots: rows === 1 ? ONE_ZERO : new Uint32Array(rows), x }, y);
     if (rows > 0) this.#recordForwardTime((performance.now() - started) / rows);
-    return y;
-  }
-
-  #applyNow(pool: KernelPool, batch: { slots: Uint32Array; x: Float32Array }): Float32Array {
-    const y = new Float32Array(batch.x.length);
-    pool.apply(batch, y);
     return y;
   }
 

@@ -6,7 +6,8 @@ import {
   type TargetPolicy,
   type UserLoRAAdapter,
 } from '../../src/index.js';
-import { ContrastiveLoss } from '../../src/personalization/contrastive.js';
+import { ContrastiveLoss, contrastiveLossOf } from '../../src/personalization/contrastive.js';
+import { resolveConfig } from '../../src/personalization/options.js';
 import { resolveTargetPolicy } from '../../src/personalization/target-policy.js';
 import { coded, feedbackRows, quiet, randomVector } from './samples.js';
 
@@ -62,6 +63,16 @@ describe('the loss', () => {
     expect(weighted).toBeCloseTo((alone(0) + 3 * 0.25 * alone(2)) / 4, 6);
   });
 
+  it('samples by seed, user and version, and by nothing else', () => {
+    const targetPolicy = contrastive({ negatives: 'items', items, count: 2 });
+    const lossOf = (seed: number, userId: string, version: number) =>
+      contrastiveLossOf({ ...resolveConfig(), targetPolicy, seed }, rows, { userId, version })?.at(y);
+    const losses = [lossOf(0, 'u', 1), lossOf(1, 'u', 1), lossOf(0, 'v', 1), lossOf(0, 'u', 2)];
+    expect(new Set(losses).size).toBe(4);
+    expect(lossOf(0, 'u', 1)).toBe(losses[0]);
+    expect(contrastiveLossOf(resolveConfig(), rows, { userId: 'u', version: 1 })).toBeUndefined();
+  });
+
   it('takes no copy of the positive for a negative, and no direction from zeros', () => {
     const target = Float32Array.of(...randomVector(DIM, 3), ...randomVector(DIM, 3));
     const twins = new ContrastiveLoss(contrastive(), { count: 2, target, rewards: Float32Array.of(1, 1) }, seed);
@@ -107,7 +118,7 @@ describe('an engine with the contrastive policy', () => {
     await engine.close();
   });
 
-  it('is reproducible, and samples anew in every update', async () => {
+  it('is reproducible', async () => {
     const targetPolicy = {
       kind: 'contrastive',
       negatives: 'items',
