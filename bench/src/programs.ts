@@ -15,6 +15,10 @@ interface Entry {
 }
 
 export const PROGRAMS: Record<string, Entry> = {
+  merge: {
+    summary: 'merging 32 adapters of rank 16 at 4096 × 4096, against dense matrices in numpy',
+    load: () => import('./merge/program.js'),
+  },
   'service-form': {
     summary: 'the service form of the pool against direct calls: micro-batches, eviction, latency',
     load: () => import('./service-form/program.js'),
