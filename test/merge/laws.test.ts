@@ -237,6 +237,22 @@ describe('fisher and anchor', () => {
     },
   );
 
+  it.each<[string, WeightedMerge]>([
+    ['average', (all) => average(all)],
+    ['average at rank 3', (all) => average(all, { rank: 3 })],
+    ['taskArithmetic at rank 2', (all, weights) => taskArithmetic(all, { weights, rank: 2 })],
+    ['precisionAverage at rank 4', (all) => precisionAverage(all, { rank: 4 })],
+  ])('makes new anchors of the old as it makes new factors: %s', (_, merge) => {
+    const moved = withFisher.map((adapter) => {
+      const module = adapter.get('m') as (typeof modules)[number];
+      const anchor = [...module.loraA.map((value) => 2 * value), ...module.loraB.map((value) => -3 * value)];
+      return single({ ...module, anchor: Float32Array.from(anchor) });
+    });
+    const { loraA, loraB, anchor } = moduleOf(merge(moved, weights));
+    const expected = [...loraA.map((value) => 2 * value), ...loraB.map((value) => -3 * value)];
+    expect(distance(anchor as Float32Array, expected)).toBeLessThan(1e-6);
+  });
+
   it('is left out unless every input has it', () => {
     for (const merge of Object.values(merges)) {
       const { fisher, anchor } = moduleOf(merge([withFisher[0], adapters[1], withFisher[2]], weights));
