@@ -1,5 +1,6 @@
 #include "modules.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
@@ -66,6 +67,7 @@ void* open_symbol(const std::string& path, const char* symbol, std::string* reas
 
 struct CudaModule {
   const lorakeet_kernels* kernels = nullptr;
+  lorakeet_cuda_failure_function failure = nullptr;
   std::string reason;
 };
 
@@ -79,7 +81,9 @@ CudaModule open_cuda() {
     return module;
   }
   void* symbol = open_symbol(path, LORAKEET_CUDA_ENTRY, &module.reason);
-  if (!symbol) return module;
+  void* failure = symbol ? open_symbol(path, LORAKEET_CUDA_FAILURE, &module.reason) : nullptr;
+  if (!failure) return module;
+  module.failure = reinterpret_cast<lorakeet_cuda_failure_function>(failure);
   char reason[512] = "";
   const lorakeet_kernels* kernels = reinterpret_cast<lorakeet_cuda_kernels_function>(symbol)(reason, sizeof(reason));
   if (!kernels) {
@@ -93,10 +97,23 @@ CudaModule open_cuda() {
   return module;
 }
 
+std::atomic<lorakeet_cuda_failure_function> cuda_failure{nullptr};
+
 // Opened once per process, by whichever environment asks first.
 const CudaModule& cuda() {
-  static const CudaModule module = open_cuda();
+  static const CudaModule module = [] {
+    CudaModule opened = open_cuda();
+    cuda_failure = opened.failure;
+    return opened;
+  }();
   return module;
+}
+
+// ": " and what the CUDA module says about a failure on this thread that it has not yet told, if there is one.
+std::string cuda_reason() {
+  char reason[512] = "";
+  if (const lorakeet_cuda_failure_function failure = cuda_failure) failure(reason, sizeof(reason));
+  return reason[0] ? ": " + std::string(reason) : "";
 }
 
 }  // namespace
@@ -124,11 +141,14 @@ Problem status_problem(lorakeet_status status) {
     case LORAKEET_OK:
       return {};
     case LORAKEET_OUT_OF_MEMORY:
-      return {"ERR_OUT_OF_MEMORY", "The backend could not allocate memory; nothing was changed"};
+      return {"ERR_OUT_OF_MEMORY", "The backend could not allocate memory; nothing was changed" + cuda_reason()};
     case LORAKEET_NOT_FINITE:
       return {"ERR_NOT_FINITE", "x: got rows whose Fisher is not finite, expected finite rows of moderate size"};
+    case LORAKEET_DUPLICATE_SLOT:
+      return {"ERR_DUPLICATE_SLOT", "slots: got one twice, expected every slot at most once" + cuda_reason()};
     default:
-      return {"ERR_BACKEND_FAILURE", "The backend failed with status " + std::to_string(static_cast<int>(status))};
+      return {"ERR_BACKEND_FAILURE",
+              "The backend failed with status " + std::to_string(static_cast<int>(status)) + cuda_reason()};
   }
 }
 

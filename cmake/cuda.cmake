@@ -3,12 +3,19 @@
 #
 #   LORAKEET_CUDA            AUTO: build it when nvcc is there; ON: or stop; OFF
 #   LORAKEET_CUDA_ARCHS      architectures, in CMake's notation; by default all that releases ship, as far as nvcc knows them
-#   LORAKEET_CUDA_HOST_SHIM  ON: also build liblorakeet_cuda_host, the same kernels run on the host, for tests only
+#   LORAKEET_CUDA_HOST_SHIM  ON: also build liblorakeet_cuda_host, the same kernels run on the host, for tests only; by
+#                            default where the tests are
 
 set(LORAKEET_CUDA_ARCHS "" CACHE STRING "CUDA architectures; empty: all that releases ship")
-option(LORAKEET_CUDA_HOST_SHIM "Also build the CUDA kernels for the host, for tests" OFF)
+set(LORAKEET_CUDA_HOST_SHIM_DEFAULT OFF)
+if(UNIX AND NOT CMAKE_CROSSCOMPILING AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/native/cuda/test)
+  set(LORAKEET_CUDA_HOST_SHIM_DEFAULT ON)
+endif()
+option(LORAKEET_CUDA_HOST_SHIM "Also build the CUDA kernels for the host, for tests" ${LORAKEET_CUDA_HOST_SHIM_DEFAULT})
 
-set(LORAKEET_CUDA_HOST_SOURCES native/cuda/module.cc native/cuda/pool.cc native/cuda/slot_store.cc)
+set(LORAKEET_CUDA_HOST_SOURCES
+  native/cuda/module.cc native/cuda/pool.cc native/cuda/lane.cc native/cuda/slot_table.cc native/cuda/settings.cc
+  native/cuda/plan.cc native/cpu/crew.cc)
 
 function(lorakeet_cuda_module target)
   set_target_properties(${target} PROPERTIES PREFIX "lib"
@@ -17,6 +24,7 @@ function(lorakeet_cuda_module target)
     set_target_properties(${target} PROPERTIES SUFFIX ".dll")
   endif()
   target_include_directories(${target} PRIVATE native/include)
+  target_link_libraries(${target} PRIVATE Threads::Threads)
   lorakeet_portable(${target})
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     target_link_options(${target} PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/native/cuda/exports.map")

@@ -8,12 +8,12 @@
 #include <string>
 
 #include "batch.h"
-#include "lorakeet/kernels.h"
 
 namespace lorakeet::cuda {
 
 struct Failure {
   lorakeet_status status;
+  std::string reason;
 };
 
 // The device's name, or nothing and the reason why there is none.
@@ -22,12 +22,26 @@ struct Probe {
 };
 Probe probe_device();
 
-// The most blocks that are worth launching at once; each gets scratch memory of its own.
-uint32_t concurrent_blocks();
+struct Limits {
+  uint32_t shared_bytes;  // the most dynamic shared memory that a block can have
+  uint32_t ranks;         // the most blocks that a cluster can have; 1: no clusters
+};
+Limits device_limits();
 
-// Uninitialised device memory. Status LORAKEET_OUT_OF_MEMORY when there is not enough.
+struct DeviceMemory {
+  uint64_t free, total;
+};
+DeviceMemory device_memory();
+
+// Uninitialised memory of the device, and of the host such that copies to and from the device are fast and
+// asynchronous. Status LORAKEET_OUT_OF_MEMORY when there is not enough.
 void* allocate(size_t bytes);
 void release(void* memory) noexcept;
+void* allocate_pinned(size_t bytes);
+void release_pinned(void* memory) noexcept;
+
+// How many clusters of such an update the device runs at the same time.
+uint32_t concurrent_clusters(const Model& model, const Plan& plan, uint32_t chunk);
 
 class Stream {
  public:
@@ -39,14 +53,13 @@ class Stream {
   // All of these may still run when they return: what they read and write must stay until synchronize has returned.
   void upload(void* to, const void* from, size_t bytes);
   void download(void* to, const void* from, size_t bytes);
-  void copy(void* to, const void* from, size_t bytes);
-  void zero(void* memory, size_t bytes);
   void synchronize();
 
-  // Each runs with `blocks` blocks, which share the rows or users of the batch.
-  void launch(const ApplyBatch& batch, uint32_t blocks);
-  void launch(const UpdateBatch& batch, uint32_t blocks);
-  void launch(const ConsolidateBatch& batch, uint32_t blocks);
+  void launch(const ApplyBatch& batch);
+  void launch(const UpdateBatch& batch, uint32_t clusters);
+  void launch(const ConsolidateBatch& batch);
+  void launch(const MoveBatch& batch);
+  void launch(const PackBatch& batch);
 
  private:
   void* handle_ = nullptr;

@@ -1,17 +1,21 @@
-// The device of device.h on the host, for tests: memory is host memory, and blocks run one after another.
+// The device of device.h on the host, for tests: memory is host memory, and clusters run one after another.
 //
-// Two environment variables, read at every call, let tests reach what is rare on a GPU:
+// Environment variables, read at every call, let tests reach what is rare on a GPU or different on another:
 //   LORAKEET_SHIM_REVERSED=1        independent calls of a phase run last to first (see Block)
-//   LORAKEET_SHIM_MEMORY_BYTES=n    allocations beyond n bytes in all fail
+//   LORAKEET_SHIM_MEMORY_BYTES=n    the device has n bytes of memory
+//   LORAKEET_SHIM_SHARED_BYTES=n    a block can have n bytes of shared memory; by default those of an H200
+//   LORAKEET_SHIM_RANKS=n           a cluster can have n blocks; 1: no clusters
+//   LORAKEET_SHIM_FAIL_LAUNCH=n     the n-th launch from now on fails, once
 #include <stdlib.h>
 #include <string.h>
 
 #include <atomic>
-#include <vector>
+#include <thread>
 
 #include "apply_kernel.h"
 #include "consolidate_kernel.h"
 #include "device.h"
+#include "transfer_kernel.h"
 #include "update_kernel.h"
 
 namespace lorakeet::cuda {
@@ -19,77 +23,146 @@ namespace {
 
 // All bits set is NaN, so that a kernel which reads what it has not written is noticed.
 constexpr int kPoison = 0xFF;
-// An allocation's size stands in front of it; 64 bytes keep it aligned.
-constexpr size_t kHeader = 64;
+// An allocation's size stands in front of it; 256 bytes keep it aligned as on a GPU.
+constexpr size_t kHeader = 256;
+// Few, so that clusters do work for several users and stale shared or scratch memory would show.
+constexpr uint32_t kClusters = 3;
 
-std::atomic<size_t> allocated{0};
+std::atomic<uint64_t> allocated{0};
 
-// As on the GPU: one block works for every blocks-th row or user, always with the same shared and scratch memory.
-template <class Run>
-void run_blocks(uint32_t blocks, uint32_t count, uint32_t shared_floats, Run run) {
-  const char* reversed = getenv("LORAKEET_SHIM_REVERSED");
-  std::vector<float> shared(shared_floats);
-  for (uint32_t index = 0; index < blocks; index++) {
-    memset(shared.data(), kPoison, shared.size() * sizeof(float));
-    const Block block = {shared.data(), reversed && reversed[0] == '1'};
-    for (uint32_t i = index; i < count; i += blocks) run(block, i, index);
+uint64_t setting(const char* name, uint64_t otherwise) {
+  const char* value = getenv(name);
+  return value && *value ? strtoull(value, nullptr, 10) : otherwise;
+}
+
+void* take(size_t bytes) {
+  char* memory = static_cast<char*>(aligned_alloc(kHeader, round_up(bytes + kHeader, kHeader)));
+  if (!memory) throw Failure{LORAKEET_OUT_OF_MEMORY, "the host has no memory"};
+  memcpy(memory, &bytes, sizeof(bytes));
+  memset(memory + kHeader, kPoison, bytes);
+  return memory + kHeader;
+}
+
+size_t give_back(void* memory) {
+  char* start = static_cast<char*>(memory) - kHeader;
+  size_t bytes = 0;
+  memcpy(&bytes, start, sizeof(bytes));
+  free(start);
+  return bytes;
+}
+
+void fail_if_told() {
+  static std::atomic<uint64_t> launches{0}, armed{0};
+  const uint64_t failing = setting("LORAKEET_SHIM_FAIL_LAUNCH", 0);
+  if (failing != armed) {
+    armed = failing;
+    launches = 0;
   }
+  if (++launches == failing) throw Failure{LORAKEET_DEVICE_FAILURE, "this launch was told to fail"};
+}
+
+// Runs run(block, cluster) for every block of every cluster; each block has shared memory of its own.
+template <class Run>
+void run_clusters(uint32_t clusters, uint32_t ranks, uint32_t threads, uint32_t shared_floats, Run run) {
+  fail_if_told();
+  const bool reversed = setting("LORAKEET_SHIM_REVERSED", 0) == 1;
+  ClusterMeeting meeting(ranks);
+  const auto run_block = [&](uint32_t rank) {
+    float* shared = static_cast<float*>(take(shared_floats * sizeof(float)));
+    meeting.shared[rank] = shared;
+    for (uint32_t cluster = 0; cluster < clusters; cluster++) {
+      run(Block{shared, threads, rank, ranks, reversed, &meeting, {}, 0}, cluster);
+    }
+    meeting.barrier();  // nobody's shared memory goes while another may still read it
+    give_back(shared);
+  };
+  if (ranks == 1) return run_block(0);
+  std::vector<std::thread> blocks;
+  for (uint32_t rank = 0; rank < ranks; rank++) blocks.emplace_back(run_block, rank);
+  for (std::thread& block : blocks) block.join();
+}
+
+template <bool kResident, class State>
+void run_updates(const UpdateBatch& batch, uint32_t clusters) {
+  const uint64_t scratch = update_scratch_floats(batch.model, batch.plan);
+  run_clusters(clusters, batch.plan.ranks, batch.plan.threads,
+               update_shared_floats(batch.model, batch.plan, batch.chunk), [&](const Block& block, uint32_t cluster) {
+                 for (uint32_t user = cluster; user < batch.users; user += clusters) {
+                   update_user<kResident, State>(block, batch, user, user + clusters,
+                                                 batch.scratch + cluster * scratch);
+                 }
+               });
 }
 
 }  // namespace
 
 Probe probe_device() { return {"host-shim", ""}; }
 
-// Few, so that blocks do work for several users and stale scratch memory would show.
-uint32_t concurrent_blocks() { return 3; }
+Limits device_limits() {
+  return {static_cast<uint32_t>(setting("LORAKEET_SHIM_SHARED_BYTES", 226 << 10)),
+          static_cast<uint32_t>(setting("LORAKEET_SHIM_RANKS", kMostRanks))};
+}
+
+DeviceMemory device_memory() {
+  const uint64_t total = setting("LORAKEET_SHIM_MEMORY_BYTES", 64ull << 30);
+  return {total > allocated ? total - allocated : 0, total};
+}
 
 void* allocate(size_t bytes) {
-  const char* limit = getenv("LORAKEET_SHIM_MEMORY_BYTES");
-  if (limit && allocated + bytes > strtoull(limit, nullptr, 10)) throw Failure{LORAKEET_OUT_OF_MEMORY};
-  char* memory = static_cast<char*>(malloc(bytes + kHeader));
-  if (!memory) throw Failure{LORAKEET_OUT_OF_MEMORY};
-  memcpy(memory, &bytes, sizeof(bytes));
-  memset(memory + kHeader, kPoison, bytes);
+  if (device_memory().free < bytes) throw Failure{LORAKEET_OUT_OF_MEMORY, "the device has no memory"};
   allocated += bytes;
-  return memory + kHeader;
+  return take(bytes);
 }
 
-void release(void* memory) noexcept {
-  char* start = static_cast<char*>(memory) - kHeader;
-  size_t bytes = 0;
-  memcpy(&bytes, start, sizeof(bytes));
-  allocated -= bytes;
-  free(start);
-}
+void release(void* memory) noexcept { allocated -= give_back(memory); }
+
+void* allocate_pinned(size_t bytes) { return take(bytes); }
+
+void release_pinned(void* memory) noexcept { give_back(memory); }
+
+uint32_t concurrent_clusters(const Model&, const Plan&, uint32_t) { return kClusters; }
 
 Stream::Stream() = default;
 Stream::~Stream() = default;
 
 void Stream::upload(void* to, const void* from, size_t bytes) { memcpy(to, from, bytes); }
 void Stream::download(void* to, const void* from, size_t bytes) { memcpy(to, from, bytes); }
-void Stream::copy(void* to, const void* from, size_t bytes) { memcpy(to, from, bytes); }
-void Stream::zero(void* memory, size_t bytes) { memset(memory, 0, bytes); }
 void Stream::synchronize() {}
 
-void Stream::launch(const ApplyBatch& batch, uint32_t blocks) {
-  run_blocks(blocks, batch.rows, apply_shared_floats(batch.model),
-             [&](const Block& block, uint32_t row, uint32_t) { apply_row(block, batch, row); });
+void Stream::launch(const ApplyBatch& batch) {
+  run_clusters(1, 1, apply_team(batch.model), apply_shared_floats(batch.model), [&](const Block& block, uint32_t) {
+    for (uint32_t group = 0; group < batch.groups; group++) apply_group(block, batch, group);
+  });
 }
 
-void Stream::launch(const UpdateBatch& batch, uint32_t blocks) {
-  const uint64_t scratch = update_scratch_floats(batch.model);
-  run_blocks(blocks, batch.users, update_shared_floats(batch.model),
-             [&](const Block& block, uint32_t user, uint32_t index) {
-               update_user(block, batch, user, batch.scratch + index * scratch);
-             });
+void Stream::launch(const UpdateBatch& batch, uint32_t clusters) {
+  if (batch.model.bf16) {
+    (batch.plan.resident ? run_updates<true, Bf16> : run_updates<false, Bf16>)(batch, clusters);
+  } else {
+    (batch.plan.resident ? run_updates<true, float> : run_updates<false, float>)(batch, clusters);
+  }
 }
 
-void Stream::launch(const ConsolidateBatch& batch, uint32_t blocks) {
-  const uint64_t scratch = consolidate_scratch_floats(batch.model);
-  run_blocks(blocks, batch.users, consolidate_shared_floats(batch.model),
-             [&](const Block& block, uint32_t user, uint32_t index) {
-               consolidate_user(block, batch, user, batch.scratch + index * scratch);
-             });
+void Stream::launch(const ConsolidateBatch& batch) {
+  run_clusters(1, 1, kMostThreads, consolidate_shared_floats(batch.model), [&](const Block& block, uint32_t) {
+    for (uint32_t user = 0; user < batch.users; user++) {
+      batch.model.bf16 ? consolidate_user<Bf16>(block, batch, user) : consolidate_user<float>(block, batch, user);
+    }
+  });
+}
+
+void Stream::launch(const MoveBatch& batch) {
+  run_clusters(1, 1, kMostThreads, 0, [&](const Block& block, uint32_t) {
+    for (uint32_t i = 0; i < batch.count; i++) move_frame(block, batch, i);
+  });
+}
+
+void Stream::launch(const PackBatch& batch) {
+  run_clusters(1, 1, kMostThreads, 0, [&](const Block& block, uint32_t) {
+    for (uint32_t i = 0; i < batch.count; i++) {
+      batch.model.bf16 ? pack_slot<Bf16>(block, batch, i) : pack_slot<float>(block, batch, i);
+    }
+  });
 }
 
 }  // namespace lorakeet::cuda

@@ -1,7 +1,8 @@
-// The table of kernels.h over lorakeet_pool, and the module's one export.
+// The table of kernels.h over lorakeet_pool, and the module's two exports.
 #include <stdio.h>
 
 #include <new>
+#include <string>
 
 #include "lorakeet/cuda.h"
 #include "pool.h"
@@ -17,18 +18,26 @@ using lorakeet::cuda::Probe;
 
 namespace {
 
+thread_local std::string failure_reason;
+
+lorakeet_status failed(lorakeet_status status, const std::string& reason) {
+  failure_reason = reason;
+  return status;
+}
+
 // Nothing is thrown across the C boundary.
 template <class Operation>
 lorakeet_status guarded(Operation operation) noexcept {
+  failure_reason.clear();
   try {
     operation();
     return LORAKEET_OK;
   } catch (const Failure& failure) {
-    return failure.status;
+    return failed(failure.status, failure.reason);
   } catch (const std::bad_alloc&) {
-    return LORAKEET_OUT_OF_MEMORY;
+    return failed(LORAKEET_OUT_OF_MEMORY, "the host has no memory");
   } catch (...) {
-    return LORAKEET_DEVICE_FAILURE;
+    return failed(LORAKEET_DEVICE_FAILURE, "an unknown failure");
   }
 }
 
@@ -42,19 +51,19 @@ uint64_t memory_bytes(const lorakeet_pool* pool) { return pool->memory_bytes(); 
 
 lorakeet_status write(lorakeet_pool* pool, const uint32_t* slots, uint32_t count, const float* slabs,
                       const uint32_t* steps) {
-  return guarded([&] { pool->slots().write(slots, count, slabs, steps); });
+  return guarded([&] { pool->write(slots, count, slabs, steps); });
 }
 
 lorakeet_status read(lorakeet_pool* pool, const uint32_t* slots, uint32_t count, float* slabs, uint32_t* steps) {
-  return guarded([&] { pool->slots().read(slots, count, slabs, steps); });
+  return guarded([&] { pool->read(slots, count, slabs, steps); });
 }
 
 lorakeet_status copy(lorakeet_pool* pool, const uint32_t* from, const uint32_t* to, uint32_t count) {
-  return guarded([&] { pool->slots().copy(from, to, count); });
+  return guarded([&] { pool->copy(from, to, count); });
 }
 
 lorakeet_status clear(lorakeet_pool* pool, const uint32_t* slots, uint32_t count) {
-  return guarded([&] { pool->slots().clear(slots, count); });
+  return guarded([&] { pool->clear(slots, count); });
 }
 
 lorakeet_status bind_items(lorakeet_pool* pool, const float* matrix, uint32_t items) {
@@ -84,7 +93,7 @@ extern "C" LORAKEET_EXPORT const lorakeet_kernels* lorakeet_cuda_kernels(char* r
   static const lorakeet_kernels kernels = {
       LORAKEET_KERNELS_ABI,
       probe.name.c_str(),
-      1u << LORAKEET_FP32,
+      1u << LORAKEET_FP32 | 1u << LORAKEET_BF16,
       create_pool,
       destroy_pool,
       memory_bytes,
@@ -98,4 +107,9 @@ extern "C" LORAKEET_EXPORT const lorakeet_kernels* lorakeet_cuda_kernels(char* r
       consolidate,
   };
   return &kernels;
+}
+
+extern "C" LORAKEET_EXPORT void lorakeet_cuda_failure(char* reason, size_t reason_size) {
+  snprintf(reason, reason_size, "%s", failure_reason.c_str());
+  failure_reason.clear();
 }

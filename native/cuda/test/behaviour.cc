@@ -156,10 +156,45 @@ void check_items(const lorakeet_kernels& kernels, Checks& checks) {
   pool.bind_items({});
 }
 
+// A slot that stands twice would be a race between blocks; all who change slots refuse it and change nothing.
+void check_duplicates(const lorakeet_kernels& kernels, Checks& checks) {
+  const lorakeet_pool_config config = full_config();
+  Pool pool(kernels, config);
+  Random random(29);
+  const Ids slots = {4, 7}, twice = {4, 7, 4}, steps = {1, 2, 3}, offsets = {0, 1, 2, 3};
+  const Floats slabs = random.uniforms(3 * slab_length(config), 0.1, 1), rows = random.uniforms(3 * kDim, -1, 1);
+  pool.write(slots, Floats(slabs.begin(), slabs.begin() + 2 * slab_length(config)), {1, 2});
+  const Floats before = pool.read(slots);
+  lorakeet_update_batch update = {};
+  update.users = 3;
+  update.slots = twice.data();
+  update.row_offsets = offsets.data();
+  update.x.vectors = update.target.vectors = rows.data();
+  Report report(3);
+  const lorakeet_update_report view = report.view();
+  const lorakeet_consolidate_batch consolidate = {3, twice.data(), offsets.data(), {rows.data(), nullptr}, 0.5};
+  checks.expect(kernels.update(pool.handle, &update, &view) == LORAKEET_DUPLICATE_SLOT, "a duplicate in update");
+  checks.expect(kernels.consolidate(pool.handle, &consolidate) == LORAKEET_DUPLICATE_SLOT,
+                "a duplicate in consolidate");
+  checks.expect(kernels.write(pool.handle, twice.data(), 3, slabs.data(), steps.data()) == LORAKEET_DUPLICATE_SLOT,
+                "a duplicate in write");
+  const Ids from = {7, 7, 7}, to = {5, 6, 5};
+  checks.expect(kernels.copy(pool.handle, from.data(), to.data(), 3) == LORAKEET_DUPLICATE_SLOT,
+                "a duplicate among the targets of copy");
+  checks.equal("duplicates change nothing", pool.read(slots), before);
+  checks.expect(all_zero(pool.read({5, 6})), "duplicates change nothing in copy");
+  update.users = 2;
+  pool.update(update);
+  pool.update(update);
+  checks.expect(pool.apply(twice, {rows.data(), nullptr}).size() == 3 * kDim, "apply takes a slot any number of times");
+}
+
 // Copies of one large slot until the device is full.
 void check_out_of_memory(const lorakeet_kernels& kernels, Checks& checks) {
   const lorakeet_pool_config config = plain_config(256, 8192, 8192, true, 40000);
+  setenv("LORAKEET_CUDA_HOST_BYTES", "100000000", 1);
   Pool pool(kernels, config);
+  unsetenv("LORAKEET_CUDA_HOST_BYTES");
   Random random(19);
   const Floats slab = random.uniforms(slab_length(config), -1, 1);
   pool.write({0}, slab, {3});
@@ -193,5 +228,6 @@ void check_behaviour(const lorakeet_kernels& kernels, Checks& checks, bool small
   check_spoiled(kernels, full, checks, "no weight", LORAKEET_FLAG_NO_WEIGHT, 1, 0, 0.1f);
   check_consolidate_not_finite(kernels, checks);
   check_items(kernels, checks);
+  check_duplicates(kernels, checks);
   if (!small) check_out_of_memory(kernels, checks);
 }

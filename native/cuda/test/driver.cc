@@ -23,17 +23,40 @@ const lorakeet_kernels* open_kernels(const char* path) {
     printf("%s does not export %s\n", path, LORAKEET_CUDA_ENTRY);
     return nullptr;
   }
+  cuda_failure = reinterpret_cast<lorakeet_cuda_failure_function>(dlsym(module, LORAKEET_CUDA_FAILURE));
+  if (!cuda_failure) {
+    printf("%s does not export %s\n", path, LORAKEET_CUDA_FAILURE);
+    return nullptr;
+  }
   char reason[512] = "";
   const lorakeet_kernels* kernels = entry(reason, sizeof(reason));
   if (!kernels) printf("%s\n", reason);
   return kernels;
 }
 
+// Devices for the host shim to be: with little shared memory, so that small shapes take a cluster, or a cluster that
+// works in scratch memory; and without clusters.
+const struct {
+  const char *shared_bytes, *ranks;
+} kShimDevices[] = {{"9000", "8"}, {"2000", "8"}, {"65536", "1"}, {"4000", "1"}};
+
 int run_checks(const lorakeet_kernels& kernels, bool small, const char* goldens) {
   Checks checks;
   check_behaviour(kernels, checks, small);
-  check_random_cases(kernels, checks, small);
+  check_random_cases(kernels, checks, small, small ? 5 : 60);
+  check_paging(kernels, checks, small);
+  if (!small) check_pieces(kernels, checks);
   if (goldens) check_goldens(kernels, checks, goldens);
+  if (strcmp(kernels.device, "host-shim") == 0) {
+    check_failed_launches(kernels, checks);
+    for (const auto& device : kShimDevices) {
+      setenv("LORAKEET_SHIM_SHARED_BYTES", device.shared_bytes, 1);
+      setenv("LORAKEET_SHIM_RANKS", device.ranks, 1);
+      check_random_cases(kernels, checks, true, small ? 5 : 30);
+      check_paging(kernels, checks, true);
+      if (goldens) check_goldens(kernels, checks, goldens);
+    }
+  }
   printf("%s: %d checks, %d failed; nearest to its limit, at %.0f %%: %s\n", kernels.device, checks.count(),
          checks.failures(), 100 * checks.worst_share(), checks.worst().c_str());
   return checks.failures() ? 1 : 0;

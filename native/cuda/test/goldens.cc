@@ -27,7 +27,7 @@ struct Golden {
   Doubles new_weights, new_moment1, new_moment2;
 };
 
-// Words and numbers in the order of test/golden/flatten_kernels.py.
+// Words and numbers in the order of test/golden/flatten-kernels.mjs.
 class Reader {
  public:
   explicit Reader(const std::string& path) : file_(path) {}

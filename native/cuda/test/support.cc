@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <unordered_set>
 
+lorakeet_cuda_failure_function cuda_failure = nullptr;
+
 Ids Random::distinct(uint32_t count, uint32_t bound) {
   std::unordered_set<uint32_t> seen;
   Ids result;
@@ -89,7 +91,9 @@ Pool::Pool(const lorakeet_kernels& kernels, const lorakeet_pool_config& pool_con
 
 void Pool::must(lorakeet_status status, const char* operation) const {
   if (status == LORAKEET_OK) return;
-  printf("FAILED: %s returned status %d\n", operation, status);
+  char reason[512] = "";
+  cuda_failure(reason, sizeof(reason));
+  printf("FAILED: %s returned status %d: %s\n", operation, status, reason);
   exit(1);
 }
 

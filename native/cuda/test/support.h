@@ -58,6 +58,9 @@ class Checks {
   std::string worst_;
 };
 
+// Of the module under test: why the last operation failed.
+extern lorakeet_cuda_failure_function cuda_failure;
+
 // The largest magnitude: the scale that errors are measured against.
 double largest(const double* values, size_t count);
 

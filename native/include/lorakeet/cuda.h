@@ -1,5 +1,5 @@
 /*
- * The one function that liblorakeet_cuda exports. The module links the CUDA runtime statically, so it can be opened on
+ * The two functions that liblorakeet_cuda exports. The module links the CUDA runtime statically, so it can be opened on
  * a machine without driver or GPU and says there why it is of no use.
  */
 #ifndef LORAKEET_CUDA_H
@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
-/* By this name loaders look the function up. */
+/* By these names loaders look the functions up. */
 #define LORAKEET_CUDA_ENTRY "lorakeet_cuda_kernels"
+#define LORAKEET_CUDA_FAILURE "lorakeet_cuda_failure"
 
 /*
  * The table of the first GPU that the driver shows (CUDA_VISIBLE_DEVICES chooses), valid as long as the module is open.
@@ -23,6 +24,13 @@ extern "C" {
 typedef const lorakeet_kernels* (*lorakeet_cuda_kernels_function)(char* reason, size_t reason_size);
 
 const lorakeet_kernels* lorakeet_cuda_kernels(char* reason, size_t reason_size);
+
+/*
+ * Why the last operation on this thread returned something other than LORAKEET_OK, if it did: a sentence, told once.
+ */
+typedef void (*lorakeet_cuda_failure_function)(char* reason, size_t reason_size);
+
+void lorakeet_cuda_failure(char* reason, size_t reason_size);
 
 #ifdef __cplusplus
 }

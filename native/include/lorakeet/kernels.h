@@ -26,7 +26,8 @@ typedef enum lorakeet_status {
   LORAKEET_OK = 0,
   LORAKEET_OUT_OF_MEMORY = 1,
   LORAKEET_DEVICE_FAILURE = 2,
-  LORAKEET_NOT_FINITE = 3 /* consolidate: the new Fisher of some slot would not be finite */
+  LORAKEET_NOT_FINITE = 3,    /* consolidate: the new Fisher of some slot would not be finite */
+  LORAKEET_DUPLICATE_SLOT = 4 /* a slot stands twice where it may not, noticed by a backend to which that is a race */
 } lorakeet_status;
 
 typedef enum lorakeet_optimizer { LORAKEET_SGD = 0, LORAKEET_ADAMW = 1 } lorakeet_optimizer;
