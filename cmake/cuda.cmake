@@ -3,15 +3,15 @@
 #
 #   LORAKEET_CUDA            AUTO: build it when nvcc is there; ON: or stop; OFF
 #   LORAKEET_CUDA_ARCHS      architectures, in CMake's notation; by default all that releases ship, as far as nvcc knows them
-#   LORAKEET_CUDA_HOST_SHIM  ON: also build liblorakeet_cuda_host, the same kernels run on the host, for tests only; by
+#   LORAKEET_CUDA_SHIM       ON: also build liblorakeet_cuda_host, the same kernels run on the host, for tests only; by
 #                            default where the tests are
 
 set(LORAKEET_CUDA_ARCHS "" CACHE STRING "CUDA architectures; empty: all that releases ship")
-set(LORAKEET_CUDA_HOST_SHIM_DEFAULT OFF)
+set(LORAKEET_CUDA_SHIM_DEFAULT OFF)
 if(UNIX AND NOT CMAKE_CROSSCOMPILING AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/native/cuda/test)
-  set(LORAKEET_CUDA_HOST_SHIM_DEFAULT ON)
+  set(LORAKEET_CUDA_SHIM_DEFAULT ON)
 endif()
-option(LORAKEET_CUDA_HOST_SHIM "Also build the CUDA kernels for the host, for tests" ${LORAKEET_CUDA_HOST_SHIM_DEFAULT})
+option(LORAKEET_CUDA_SHIM "Also build the CUDA kernels for the host, for tests" ${LORAKEET_CUDA_SHIM_DEFAULT})
 
 set(LORAKEET_CUDA_HOST_SOURCES
   native/cuda/module.cc native/cuda/pool.cc native/cuda/lane.cc native/cuda/slot_table.cc native/cuda/settings.cc
@@ -32,7 +32,7 @@ function(lorakeet_cuda_module target)
   endif()
 endfunction()
 
-if(LORAKEET_CUDA_HOST_SHIM)
+if(LORAKEET_CUDA_SHIM)
   add_library(lorakeet_cuda_host MODULE ${LORAKEET_CUDA_HOST_SOURCES} native/cuda/device_host.cc)
   target_link_libraries(lorakeet_cuda_host PRIVATE lorakeet_options)
   lorakeet_cuda_module(lorakeet_cuda_host)

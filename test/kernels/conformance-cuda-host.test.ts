@@ -23,7 +23,7 @@ const DEVICES: Record<string, Record<string, string>> = {
 
 describe('the CUDA kernels, run on the host', () => {
   for (const [name, variables] of Object.entries(DEVICES)) {
-    it.concurrent(`conform on ${name}`, { timeout: 120_000 }, async (test) => {
+    it.concurrent(`conform on ${name}`, { timeout: 300_000 }, async (test) => {
       if (!existsSync(shim)) {
         expect(isRequired('cpu'), `LORAKEET_REQUIRE lists cpu, and there is no ${shim}`).toBe(false);
         test.skip('the native parts were not built here');
