@@ -8,7 +8,6 @@
  * order; test/kernels/flat-goldens.test.ts holds the two files together.
  */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 
 const OPTIMIZERS = { sgd: 0, adamw: 1 };
 const EWC_FORMS = { proximal: 1, gradient: 2 };
@@ -40,9 +39,5 @@ function* linesOf({ name, config, state, apply, consolidate, updates, updated })
   for (const section of ['weights', 'moment1', 'moment2']) yield array(updated[section]);
 }
 
-export function flattenKernels() {
-  const { cases } = JSON.parse(readFileSync(new URL('kernels.json', import.meta.url), 'utf8'));
-  return `${[cases.length, ...cases.flatMap((one) => [...linesOf(one)])].join('\n')}\n`;
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.stdout.write(flattenKernels());
+const { cases } = JSON.parse(readFileSync(new URL('kernels.json', import.meta.url), 'utf8'));
+process.stdout.write(`${[cases.length, ...cases.flatMap((one) => [...linesOf(one)])].join('\n')}\n`);
