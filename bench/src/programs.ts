@@ -19,6 +19,10 @@ export const PROGRAMS: Record<string, Entry> = {
     summary: 'merging 32 adapters of rank 16 at 4096 × 4096, against dense matrices in numpy',
     load: () => import('./merge/program.js'),
   },
+  reasoning: {
+    summary: 'updates that new users spare with the embedded ReasoningBank (--seeds N, default 10)',
+    load: () => import('./reasoning/program.js'),
+  },
   'service-form': {
     summary: 'the service form of the pool against direct calls: micro-batches, eviction, latency',
     load: () => import('./service-form/program.js'),

@@ -15,6 +15,8 @@ interface Setting {
   names: RegExp;
   token: string;
   accepts(value: number): boolean;
+  /** A text's numbers only: what says more may mean something else. */
+  acceptsInText?(value: number): boolean;
 }
 
 const SETTINGS: readonly Setting[] = [
@@ -23,8 +25,8 @@ const SETTINGS: readonly Setting[] = [
     configured: 'learningRate',
     names: /learning[\s_-]{0,2}rate|\blr\b/gi,
     token: '<rate>',
-    // whoever names 1 or more means something else
-    accepts: (value) => value > 0 && value < 1,
+    accepts: (value) => value > 0,
+    acceptsInText: (value) => value > 0 && value < 1,
   },
   {
     hint: 'suggestedClipThreshold',
@@ -116,10 +118,10 @@ function boundHints(hints: AdaptationHints, configured: ConfiguredSettings): Ada
   return bounded;
 }
 
-function numberIn(text: string, { number, accepts }: Reader): number | undefined {
+function numberIn(text: string, { number, accepts, acceptsInText = accepts }: Reader): number | undefined {
   for (const match of text.matchAll(number)) {
     const value = Number(match[1]);
-    if (accepts(value) && !isAdvisedAgainst(text, match.index)) return value;
+    if (acceptsInText(value) && !isAdvisedAgainst(text, match.index)) return value;
   }
   return undefined;
 }

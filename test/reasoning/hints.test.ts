@@ -114,6 +114,14 @@ describe('structured hints', () => {
     expect(hintsOf(strategy, configured)).toEqual({ ...lr(0.002), ...clip(3) });
   });
 
+  it('takes a learning rate of 1 or more from numbers, though not from words', () => {
+    const coarse = { ...configured, learningRate: 4 };
+    const strategy = { patterns: [], causality: null, confidence: 1, recommendation: 'learning rate: 3' };
+    expect(hintsOf(strategy, coarse)).toEqual({});
+    const hints = { suggestedLearningRate: 3 };
+    expect(hintsOf({ ...strategy, hints }, coarse)).toEqual(hints);
+  });
+
   it('are held in range, and ignored where they are no numbers', () => {
     expect(hintsOf({ ...strategy, recommendation: '', hints: lr(0.5) }, configured)).toEqual(lr(0.01));
     const odd = { suggestedLearningRate: '0.002', suggestedClipThreshold: Number.NaN, other: 1 };
