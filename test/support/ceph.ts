@@ -1,0 +1,61 @@
+/** A real S3 server for tests: Ceph's gateway, from Debian's packages, in a temporary folder. */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface CephGateway {
+  port: number;
+  /** For @aws-sdk/client-s3. */
+  client: { endpoint: string; region: string; credentials: { accessKeyId: string; secretAccessKey: string } };
+  stop(): void;
+}
+
+const SCRIPT = fileURLToPath(new URL('./start-rgw.sh', import.meta.url));
+const COMMANDS = ['radosgw', 'ceph-mon', 'ceph-osd', 'ceph', 'curl', 'bash'];
+
+/** Why it cannot be started here, or null. */
+export function cephIsMissing(): string | null {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const absent = COMMANDS.filter((command) => !folders.some((folder) => isExecutable(join(folder, command))));
+  return absent.length > 0 ? `not on PATH: ${absent.join(', ')} (Debian: radosgw ceph-mon ceph-osd ceph-common)` : null;
+}
+
+export async function startCephGateway(): Promise<CephGateway> {
+  const folder = mkdtempSync(join(tmpdir(), 'lorakeet-rgw-'));
+  const [port, monitorPort] = await freePorts(2);
+  const stop = () => {
+    spawnSync(SCRIPT, [folder, 'stop']);
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  };
+  const { status, stdout, stderr } = spawnSync(SCRIPT, [folder, String(port), String(monitorPort)], {
+    encoding: 'utf8',
+    timeout: 100_000,
+  });
+  if (status !== 0 || !stdout.includes('ready')) {
+    stop();
+    throw new Error(`the gateway did not start: ${stderr}`);
+  }
+  const credentials = { accessKeyId: 'lorakeet-test', secretAccessKey: 'lorakeet-test' };
+  return { port, client: { endpoint: `http://127.0.0.1:${port}`, region: 'us-east-1', credentials }, stop };
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Ports that were free a moment ago, all at once so that they differ. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  await Promise.all(servers.map((server) => new Promise<void>((done) => server.listen(0, '127.0.0.1', done))));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+}
