@@ -63,6 +63,7 @@ finish() {
 
 host_sources="native/cuda/module.cc native/cuda/pool.cc native/cuda/lane.cc native/cuda/slot_table.cc
   native/cuda/settings.cc native/cuda/plan.cc native/cpu/crew.cc"
+timing_sources="native/cuda/tools/kernel_times.cc native/cuda/plan.cc native/cuda/settings.cc"
 exports=-Wl,--version-script=native/cuda/exports.map
 
 sanitize=()
@@ -76,14 +77,27 @@ build_driver() {
 build_host_shim() {
   # shellcheck disable=SC2086
   "$cxx" -std=c++17 -O2 -Wall -Wextra ${sanitize[0]+"${sanitize[@]}"} -fPIC -shared -fvisibility=hidden $exports -Inative/include $host_sources \
-    native/cuda/device_host.cc -o "$module" -pthread
+    native/cuda/device_host.cc -o "$module" -pthread &&
+    "$cxx" -std=c++17 -O2 -Wall -Wextra ${sanitize[0]+"${sanitize[@]}"} -Inative/include $timing_sources \
+      native/cuda/device_host.cc -o $build/kernel_times -pthread
 }
 
 build_cuda() {
   # shellcheck disable=SC2086
-  nvcc -std=c++17 -O3 -lineinfo "-arch=sm_$architecture" -Xptxas -v -Xcompiler -fPIC,-fvisibility=hidden -shared \
-    -cudart static -Xlinker "${exports#-Wl,}" -Inative/include $host_sources native/cuda/device_cuda.cu -o "$module" &&
+  nvcc -std=c++17 -O3 -lineinfo "-arch=sm_$architecture" -Xptxas -v -Xcompiler -fPIC,-fvisibility=hidden -Inative/include \
+    -c native/cuda/device_cuda.cu -o $build/device.o &&
+    nvcc -std=c++17 -O3 "-arch=sm_$architecture" -Xcompiler -fPIC,-fvisibility=hidden -shared -cudart static \
+      -Xlinker "${exports#-Wl,}" -Inative/include $host_sources $build/device.o -o "$module" &&
+    nvcc -std=c++17 -O2 "-arch=sm_$architecture" -Inative/include $timing_sources $build/device.o -o $build/kernel_times &&
     nvcc -O2 "-arch=sm_$architecture" native/cuda/test/copy_bandwidth.cu -o $build/copy_bandwidth
+}
+
+# Everything together has 8 minutes: limited <most seconds> <command…>
+limited() {
+  local most=$1 left=$((470 - SECONDS))
+  shift
+  [ $left -lt 1 ] && left=1
+  timeout $((left < most ? left : most)) "$@"
 }
 
 # ---- where we are -----------------------------------------------------------------------------------------------------
@@ -119,12 +133,12 @@ if [ $races = 1 ]; then
   step 'races between blocks' "$build/driver" "$module" small
   finish 'results of the host shim under ThreadSanitizer'
 fi
-step 'oracle and PyTorch goldens' "$build/driver" "$module" check $goldens
+step 'oracle and PyTorch goldens' limited 150 "$build/driver" "$module" check $goldens
 
 if [ $host_shim = 0 ]; then
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
-      step "compute-sanitizer $tool" compute-sanitizer --tool $tool --error-exitcode 1 "$build/driver" "$module" small
+      step "compute-sanitizer $tool" limited 60 compute-sanitizer --tool $tool --error-exitcode 1 "$build/driver" "$module" small
     done
   else
     note 'compute-sanitizer' 'not run: not on PATH'
@@ -141,14 +155,30 @@ else
 fi
 
 # ---- time -------------------------------------------------------------------------------------------------------------
+time_everything() {
+  local copy upload
+  if ! read -r copy upload < <($build/copy_bandwidth); then
+    note 'times' 'FAILED: the ceilings could not be measured'
+    return
+  fi
+  note 'copy bandwidth' "$copy GB/s"
+  note 'transfer rate' "$upload GB/s"
+  step 'times of the kernels' limited 120 $build/kernel_times "$copy"
+  step 'times of whole calls' limited 90 "$build/driver" "$module" time "$copy" "$upload"
+  if command -v python3 >/dev/null && python3 -c 'import torch' 2>/dev/null; then
+    step 'PyTorch' limited 90 python3 bench/peers/gpu_torch.py --seconds 60
+  else
+    note 'PyTorch' 'not run: no python3 with torch'
+  fi
+  while read -r line; do summary+=("$line"); done < <(grep -E '^(kernel|update|apply|rows|torch) ' "$log")
+}
+
 if [ $host_shim = 1 ]; then
+  step 'the program that times kernels' $build/kernel_times 1 100000
   note 'times' 'none: host shim'
 elif [ $status != 0 ]; then
   note 'times' 'none: a backend that fails a check is not timed'
-elif bandwidth=$($build/copy_bandwidth); then
-  note 'copy bandwidth' "$bandwidth GB/s"
-  step 'times' "$build/driver" "$module" time "$bandwidth" && while read -r line; do summary+=("$line"); done < <(grep -E '^(update|apply) ' "$log")
 else
-  note 'times' 'FAILED: the copy bandwidth could not be measured'
+  time_everything
 fi
 finish "$([ $host_shim = 1 ] && echo 'results of the host shim' || echo "results on $gpu")"

@@ -3,7 +3,7 @@
 //   driver <module> name                       the device's name, or the reason why there is none (exit status 2)
 //   driver <module> check [<goldens>]          all checks
 //   driver <module> small                      a few, quick enough for compute-sanitizer
-//   driver <module> time <copy GB/s>           a table of times
+//   driver <module> time <copy GB/s> <upload GB/s>   a table of times
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,8 +66,8 @@ int run_checks(const lorakeet_kernels& kernels, bool small, const char* goldens)
 
 int main(int count, char** arguments) {
   const std::string command = count > 2 ? arguments[2] : "";
-  if (command != "name" && command != "check" && command != "small" && !(command == "time" && count == 4)) {
-    printf("usage: driver <module> name | check [<goldens>] | small | time <copy GB/s>\n");
+  if (command != "name" && command != "check" && command != "small" && !(command == "time" && count == 5)) {
+    printf("usage: driver <module> name | check [<goldens>] | small | time <copy GB/s> <upload GB/s>\n");
     return 64;
   }
   const lorakeet_kernels* kernels = open_kernels(arguments[1]);
@@ -80,6 +80,6 @@ int main(int count, char** arguments) {
     return run_checks(*kernels, command == "small", count > 3 ? arguments[3] : nullptr);
   }
   if (command == "name") printf("%s\n", kernels->device);
-  if (command == "time") time_kernels(*kernels, strtod(arguments[3], nullptr));
+  if (command == "time") time_kernels(*kernels, strtod(arguments[3], nullptr), strtod(arguments[4], nullptr));
   return 0;
 }

@@ -1,12 +1,14 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <thread>
 
 #include "checks.h"
 
 namespace {
 
 constexpr uint64_t kPopulationBytes = 2ull << 30;
+constexpr uint64_t kMostRowBytes = 1ull << 30;
 constexpr uint32_t kMostUsers = 65536, kItems = 4096, kCalls = 7;
 
 double median_seconds(const std::vector<double>& times) {
@@ -38,11 +40,12 @@ void print_row(const char* operation, uint32_t dim, uint32_t rank, uint32_t n, u
 // Wall-clock time of whole calls through the C ABI: ids and reports travel, rows and slots are resident; apply also
 // brings y to the host. Bytes are the least that the GPU's memory must move: 16P + 8·n·d an update (θ, F, θ* read, θ
 // written; x and target), 4P + 8·n·d an apply.
-void time_shape(const lorakeet_kernels& kernels, uint32_t dim, uint32_t rank, double copy_gbps) {
+void time_shape(const lorakeet_kernels& kernels, uint32_t dim, uint32_t rank, double copy_gbps, double upload_gbps) {
   lorakeet_pool_config config = plain_config(rank, dim, dim, true, kMostUsers);
   config.ewc = LORAKEET_EWC_PROXIMAL;
   config.ewc_lambda = 0.1;
   config.max_grad_norm = 1;
+  config.threads = std::max(1u, std::thread::hardware_concurrency());
   const uint64_t slab_bytes = slab_length(config) * sizeof(float);
   const uint32_t users = static_cast<uint32_t>(std::min<uint64_t>(kMostUsers, kPopulationBytes / slab_bytes));
   const double parameters = parameter_count(config);
@@ -72,6 +75,18 @@ void time_shape(const lorakeet_kernels& kernels, uint32_t dim, uint32_t rank, do
     const double update = time_call([&] { pool.update(batch); });
     print_row("update", dim, rank, n, users, update, users * (16 * parameters + row_bytes), copy_gbps);
 
+    // The same with rows as vectors, which have to travel: GB/s of rows, against the transfer rate.
+    const size_t values = x.size() * dim;
+    if (n == 8 && values * sizeof(float) <= kMostRowBytes) {
+      Random numbers(n);
+      const Floats vectors = numbers.uniforms(values, -1, 1), targets = numbers.uniforms(values, -1, 1);
+      lorakeet_update_batch sent = batch;
+      sent.x = {vectors.data(), nullptr};
+      sent.target = {targets.data(), nullptr};
+      const double taken = time_call([&] { pool.update(sent); });
+      print_row("rows", dim, rank, n, users, taken, users * row_bytes, upload_gbps);
+    }
+
     Floats y(x.size() * dim);
     const lorakeet_apply_batch rows = {static_cast<uint32_t>(x.size()), row_slots.data(), {nullptr, x.data()}};
     const double apply = time_call([&] { pool.must(kernels.apply(pool.handle, &rows, y.data()), "apply"); });
@@ -81,8 +96,9 @@ void time_shape(const lorakeet_kernels& kernels, uint32_t dim, uint32_t rank, do
 
 }  // namespace
 
-void time_kernels(const lorakeet_kernels& kernels, double copy_gbps) {
-  printf("whole calls, rows by id; %% of the copy bandwidth measured in this run, %.1f GB/s\n", copy_gbps);
+void time_kernels(const lorakeet_kernels& kernels, double copy_gbps, double upload_gbps) {
+  printf("whole calls; %% of the copy bandwidth of this run, %.1f GB/s; `rows`: of the transfer rate, %.1f GB/s\n",
+         copy_gbps, upload_gbps);
   const uint32_t shapes[][2] = {{64, 4}, {128, 8}, {384, 8}, {768, 16}, {1536, 16}};
-  for (const auto& shape : shapes) time_shape(kernels, shape[0], shape[1], copy_gbps);
+  for (const auto& shape : shapes) time_shape(kernels, shape[0], shape[1], copy_gbps, upload_gbps);
 }
