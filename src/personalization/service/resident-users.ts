@@ -48,6 +48,7 @@ export class ResidentUsers {
   readonly #waiting = new Fifo<ServedUser>();
   /** Places of users who are loading or absent. */
   #promised = 0;
+  readonly #absent = new Set<ServedUser>();
   #loads = 0;
   #evictions = 0;
   /** Users being saved in order to leave. */
@@ -120,8 +121,8 @@ export class ResidentUsers {
   settle(user: ServedUser): void {
     if (user.place === 'absent') {
       if (this.#options.adapters.has(user.id)) {
+        this.#leavePlace(user);
         user.place = 'held';
-        this.#promised -= 1;
       } else if (!user.isBusy) {
         this.#leavePlace(user);
       }
@@ -188,6 +189,8 @@ export class ResidentUsers {
   }
 
   #room(): number {
+    // whose adapters a running step has made are in the pool, and need no promised place any more
+    for (const user of this.#absent) if (this.#options.adapters.has(user.id)) this.settle(user);
     return this.#options.capacity - this.#options.adapters.size - this.#promised;
   }
 
@@ -277,6 +280,7 @@ export class ResidentUsers {
       const bytes = found[i];
       if (bytes === undefined) {
         user.place = 'absent';
+        this.#absent.add(user);
         return;
       }
       try {
@@ -301,6 +305,7 @@ export class ResidentUsers {
 
   #leavePlace(user: ServedUser): void {
     if (user.place === 'loading' || user.place === 'absent') this.#promised -= 1;
+    this.#absent.delete(user);
     user.place = 'none';
   }
 }

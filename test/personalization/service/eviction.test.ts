@@ -71,6 +71,20 @@ describe('users beyond the capacity', () => {
     expect(adapter?.fisherInformation?.some((value) => value > 0)).toBe(true);
   });
 
+  it('are none while everybody fits, however many come at once', async () => {
+    const { service } = newService({ capacity: 3200, maxBatchRows: 3000 });
+    await service.learn({ ...rowsOf('', 1, 100), userIds: names(100) });
+    // making so many adapters takes several turns of the event loop, in each of which another user comes
+    const newcomers = Array.from({ length: 3000 }, (_, i) => `new-${i}`);
+    const calls = [service.learn({ ...rowsOf('', 2, 3000), userIds: newcomers })];
+    for (let turn = 0; turn < 100; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      calls.push(service.learn(rowsOf(`late-${turn}`, turn)));
+    }
+    await Promise.all(calls);
+    expect(service.stats()).toMatchObject({ inMemory: 3200, created: 3200, evictions: 0, saves: 0 });
+  });
+
   it('are not saved again when nothing has changed', async () => {
     const { service, store } = newService({ capacity: 2 });
     for (const [i, user] of names(8).entries()) await service.learn(rowsOf(user, i));
