@@ -30,10 +30,12 @@ export type {
   OptimizerOption,
   PoolFeedback,
   ReasoningSettings,
+  SimilarUser,
   SnapshotOptions,
   TargetPolicy,
   UserLoRAAdapter,
   UserPreferences,
+  WarmStartOptions,
   WatchEvent,
 } from './personalization/types.js';
 export {

@@ -4,7 +4,6 @@ import { type AdapterShape, requireSameShape } from '../adapter/config.js';
 import type { AdapterState } from '../adapter/state.js';
 import { fail, requireVector } from '../checks.js';
 import { LorakeetError } from '../errors.js';
-import type { KernelPool } from '../kernels/contract.js';
 import { requireEwc } from '../kernels/validate.js';
 import type { Advice } from '../reasoning/advisor.js';
 import { BankConnection, type ConsolidationResult, type ReasoningBankStats } from '../reasoning/connection.js';
@@ -12,23 +11,27 @@ import type { AdaptationSituation, ReasoningBankInstance } from '../reasoning/co
 import type { SimilarAdaptation } from '../reasoning/episode.js';
 import type { ConfiguredSettings } from '../reasoning/hints.js';
 import { advisedSettings, configuredSettings, episodeOf, situationOf } from './adaptation-situation.js';
-import { recordOf, stateOf, writeWeights } from './adapter-record.js';
+import { recordOf, stateOf } from './adapter-record.js';
 import { AdapterTrainer } from './adapter-trainer.js';
 import { openBackend } from './backend.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
+import { ForwardPass } from './forward-pass.js';
 import { FreshAdapters } from './fresh-adapters.js';
 import { mergedState } from './merged-adapter.js';
 import { adapterShapeOf, copyConfig, poolConfigOf, type ResolvedEngineConfig, resolveConfig } from './options.js';
+import { SimilarUsers } from './similar-users.js';
 import { type FeedbackRows, meanSquaredError } from './training-step.js';
-import type { AdapterFeedback, BackendInfo, LoRAConfig, UserLoRAAdapter, UserPreferences } from './types.js';
+import type {
+  AdapterFeedback,
+  BackendInfo,
+  LoRAConfig,
+  SimilarUser,
+  UserLoRAAdapter,
+  UserPreferences,
+  WarmStartOptions,
+} from './types.js';
 import { UpdateChains } from './update-chains.js';
 import { newUserMeta, readUserMeta } from './user-meta.js';
-
-/** The slot, and the step count, of an adapter that is only applied. */
-const ONE_ZERO = new Uint32Array(1);
-
-/** Decay of the moving average of forward times. */
-const TIMING_DECAY = 0.9;
 
 /** A bank that was asked for advice when an update was called. */
 interface Consultation {
@@ -43,8 +46,9 @@ export function createLoRAPersonalizationEngine(config?: LoRAConfig): LoRAPerson
 }
 
 /**
- * Personalizes embeddings with one LoRA adapter per user. The engine keeps no adapters: it makes, applies, trains and
- * serializes objects that the caller stores. For services with many users, AdapterPool keeps them in the backend.
+ * Personalizes embeddings with one LoRA adapter per user. The engine keeps no adapters, but for a few that warm
+ * starts look at: it makes, applies, trains and serializes objects that the caller stores. For services with many users,
+ * AdapterPool keeps them in the backend.
  */
 export class LoRAPersonalizationEngine {
   /** What executes, and why it and no faster backend. */
@@ -55,13 +59,10 @@ export class LoRAPersonalizationEngine {
   readonly #shape: Required<AdapterShape>;
   readonly #fresh: FreshAdapters;
   readonly #trainer: AdapterTrainer;
-  /** Where adapters are applied; holds weights only, so that little is written for every call. */
-  readonly #forward: KernelPool;
-  readonly #forwardWeights: Float32Array;
+  readonly #forward: ForwardPass;
+  readonly #similar: SimilarUsers;
   readonly #chains = new UpdateChains<UserLoRAAdapter>();
   readonly #running = new Set<Promise<unknown>>();
-  #averageForwardMs = 0;
-  #forwardCalls = 0;
   #closed = false;
 
   /**
@@ -80,9 +81,10 @@ export class LoRAPersonalizationEngine {
     const { backend, info } = openBackend(this.#config);
     this.backend = info;
     this.#trainer = new AdapterTrainer(backend, this.#config);
-    const weightsOnly = { optimizer: { kind: 'sgd', weightDecay: 0 }, ewc: null } as const;
-    this.#forward = backend.createPool({ ...poolConfigOf(this.#config, 1), ...weightsOnly });
-    this.#forwardWeights = new Float32Array(this.#forward.layout.slabLength);
+    this.#forward = new ForwardPass(backend, this.#shape, poolConfigOf(this.#config, 1));
+    this.#similar = new SimilarUsers(this.#config, (adapter, { x, target }) =>
+      meanSquaredError(this.#forward.apply(x, adapter), target),
+    );
   }
 
   /** All settings in effect, as new objects: `createLoRAPersonalizationEngine(engine.getConfig())` makes an equal engine. */
@@ -96,13 +98,28 @@ export class LoRAPersonalizationEngine {
    * it learns; with a preference vector p it stretches what lies along p: y = x + 0.1·confidence·(p·x)·p for p of length 1.
    * It depends on the engine's options, the user and the preferences only. Throws ERR_INVALID_ARGUMENT (a userId that is
    * no string or empty), or for the vector ERR_LENGTH_MISMATCH, ERR_NOT_FINITE, and ERR_OUT_OF_RANGE for a confidence
-   * outside 0 … 1.
+   * outside 0 … 1. With warmStart 'similar' it starts among similar users (WarmStartOptions), and throws as updateAdapter
+   * rejects for their feedback or adapters.
    */
-  createAdapter(userId: string, initialPreferences?: UserPreferences): UserLoRAAdapter {
+  createAdapter(userId: string, initialPreferences?: UserPreferences & WarmStartOptions): UserLoRAAdapter {
     this.#requireOpen();
     requireUserId('userId', userId);
-    const meta = newUserMeta(userId, this.#config.learningRate, Date.now(), this.#averageForwardMs);
-    return recordOf(this.#fresh.stateFor(meta, initialPreferences));
+    const meta = newUserMeta(userId, this.#config.learningRate, Date.now(), this.#forward.averageMs);
+    return this.#similar.startFrom(recordOf(this.#fresh.stateFor(meta, initialPreferences)), initialPreferences);
+  }
+
+  /**
+   * Up to `topK` (default 8) users whose adapters explain `feedback` of somebody else best, the most similar first: by
+   * their loss on it, whatever their names. `among`: whose adapters to look at; default those of the last 256 users that
+   * this engine updated. Throws as updateAdapter rejects, and ERR_OUT_OF_RANGE unless topK is at least 1.
+   */
+  findSimilarUsers(
+    feedback: readonly AdapterFeedback[],
+    topK?: number,
+    among?: readonly UserLoRAAdapter[],
+  ): SimilarUser[] {
+    this.#requireOpen();
+    return this.#similar.find(feedback, topK, among);
   }
 
   /**
@@ -161,7 +178,7 @@ export class LoRAPersonalizationEngine {
    */
   computeLoRAForward(baseEmbedding: Float32Array, adapter: UserLoRAAdapter): Float32Array {
     this.#requireOpen();
-    return this.#apply(requireVector('baseEmbedding', baseEmbedding, this.#config.embeddingDim), adapter);
+    return this.#forward.apply(requireVector('baseEmbedding', baseEmbedding, this.#config.embeddingDim), adapter);
   }
 
   /** computeLoRAForward of every embedding, in one call of the backend; the results are views of one array. */
@@ -175,7 +192,7 @@ export class LoRAPersonalizationEngine {
     for (let i = 0; i < baseEmbeddings.length; i++) {
       x.set(requireVector(`baseEmbeddings[${i}]`, baseEmbeddings[i], embeddingDim), i * embeddingDim);
     }
-    const y = this.#apply(x, adapter);
+    const y = this.#forward.apply(x, adapter);
     return Array.from(baseEmbeddings, (_, i) => y.subarray(i * embeddingDim, (i + 1) * embeddingDim));
   }
 
@@ -306,24 +323,9 @@ export class LoRAPersonalizationEngine {
     settings: ConfiguredSettings,
     observe?: (y: Float32Array) => void,
   ): Promise<UserLoRAAdapter> {
-    return recordOf(await this.#trainer.train(previous, rows, settings, this.#averageForwardMs, observe));
-  }
-
-  #apply(x: Float32Array, adapter: UserLoRAAdapter): Float32Array {
-    const rows = x.length / this.#config.embeddingDim;
-    writeWeights(adapter, this.#shape, this.#forwardWeights);
-    const started = performance.now();
-    this.#forward.write(ONE_ZERO, this.#forwardWeights, ONE_ZERO);
-    const y = new Float32Array(x.length);
-    this.#forward.apply({ slots: rows === 1 ? ONE_ZERO : new Uint32Array(rows), x }, y);
-    if (rows > 0) this.#recordForwardTime((performance.now() - started) / rows);
-    return y;
-  }
-
-  /** Bias-corrected, so that the first call does not count as a tenth of itself. */
-  #recordForwardTime(ms: number): void {
-    const weight = 1 - TIMING_DECAY ** ++this.#forwardCalls;
-    this.#averageForwardMs += ((1 - TIMING_DECAY) / weight) * (ms - this.#averageForwardMs);
+    const updated = recordOf(await this.#trainer.train(previous, rows, settings, this.#forward.averageMs, observe));
+    this.#similar.remember(updated);
+    return updated;
   }
 
   #requireOwn(adapter: UserLoRAAdapter): AdapterState {

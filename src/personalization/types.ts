@@ -79,6 +79,28 @@ export interface UserPreferences {
   updatedAt?: Date;
 }
 
+/** How a new user's adapter starts. */
+export interface WarmStartOptions {
+  /**
+   * 'prior' (default): from the option `prior`, or fresh; 'similar': from the users whose adapters explain his feedback
+   * best, and from the start that he would have otherwise, each the more the better it does
+   */
+  warmStart?: 'prior' | 'similar';
+  /** What the user did so far, for 'similar'; without it nobody is more similar than others, and all count the same. */
+  feedback?: readonly AdapterFeedback[];
+  /** Whose adapters to look at; default: those of the last 256 users that this engine updated (64 MiB of them at most) */
+  among?: readonly UserLoRAAdapter[];
+}
+
+/** Somebody whose adapter explains feedback of another. */
+export interface SimilarUser {
+  adapter: UserLoRAAdapter;
+  /** Mean loss of the adapter on the feedback. */
+  loss: number;
+  /** His part in a warm start, 0 … 1; those of all add up to 1. */
+  weight: number;
+}
+
 export interface AdapterFeedback {
   /** [embeddingDim] */
   contentEmbedding: Float32Array;
