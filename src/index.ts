@@ -29,6 +29,7 @@ export type {
   LoRAConfig,
   OptimizerOption,
   PoolFeedback,
+  PoolWarmStartOptions,
   ReasoningSettings,
   SimilarUser,
   SnapshotOptions,

@@ -12,6 +12,7 @@ import { requireArgument, requireUserId } from './feedback.js';
 import { type FeedbackContext, type GroupedFeedback, groupFeedback, requireUserIds } from './grouped-feedback.js';
 import { consolidateFeedback, type LearningCosts, learnFeedback } from './learning.js';
 import { copyConfig, poolConfigOf, type ResolvedConfig, resolvePoolOptions } from './options.js';
+import { startInPool } from './pool-warm-start.js';
 import { PooledAdapters } from './pooled-adapters.js';
 import { Retention } from './retention.js';
 import { RowMemory } from './row-memory.js';
@@ -21,6 +22,7 @@ import type {
   FeedbackBatch,
   LearnReport,
   PoolFeedback,
+  PoolWarmStartOptions,
   SnapshotOptions,
   UserLoRAAdapter,
 } from './types.js';
@@ -126,6 +128,20 @@ export class AdapterPool {
 
   userIds(): string[] {
     return [...this.#adapters.userIds()];
+  }
+
+  /**
+   * Adds a user before his first learn(), which would add him with the prior or fresh, and returns his adapter. With
+   * warmStart 'similar' he starts among the users whose adapters explain his feedback best. Throws ERR_INVALID_ARGUMENT
+   * for a user who is here already, ERR_POOL_FULL, or as learn() rejects for feedback.
+   */
+  createAdapter(userId: string, options: PoolWarmStartOptions = {}): UserLoRAAdapter {
+    this.#requireOpen();
+    if (this.has(userId)) fail('ERR_INVALID_ARGUMENT', 'userId', userId, 'a user who is not in the pool');
+    this.#adapters.requireRoom([userId], this.#reserved);
+    const start = startInPool(this.#adapters, userId, options, this.#config, this.#feedbackContext);
+    this.#adapters.put([start]);
+    return this.getAdapter(userId) as UserLoRAAdapter;
   }
 
   /**

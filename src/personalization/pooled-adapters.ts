@@ -5,12 +5,12 @@
 import { type AdapterShape, requireSameShape } from '../adapter/config.js';
 import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
 import { LorakeetError } from '../errors.js';
-import { type KernelPool, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
+import { type KernelPool, type Rows, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
 import { type ContrastiveLoss, contrastiveLossOf } from './contrastive.js';
 import { FreshAdapters } from './fresh-adapters.js';
 import { adapterShapeOf, learningRateAt, type ResolvedConfig } from './options.js';
 import { RowMemory } from './row-memory.js';
-import { updateNow } from './training-step.js';
+import { meanSquaredError, updateNow } from './training-step.js';
 import { keepUsers, type UserContent } from './user-groups.js';
 import { newUserMeta, readUserMeta, toJson, type UserMeta } from './user-meta.js';
 import { UserRecords } from './user-records.js';
@@ -109,6 +109,21 @@ export class PooledAdapters {
     const metas = userIds.map((userId) => newUserMeta(userId, this.#config.learningRate, now));
     const states = metas.map((meta) => this.#fresh.slabStateFor(meta));
     this.#place(metas, states);
+  }
+
+  /** What `userId` would start from, in memory of its own. */
+  startOf(userId: string): AdapterState {
+    return this.#fresh.stateFor(newUserMeta(userId, this.#config.learningRate, Date.now()));
+  }
+
+  /** Mean squared errors of the users' adapters on the same rows; of the common start for who is not here. */
+  lossesOf(userIds: readonly string[], x: Rows, target: Float32Array): number[] {
+    const y = new Float32Array(target.length);
+    const rows = target.length / this.#config.embeddingDim;
+    return Array.from(this.applySlotsOf(userIds), (slot) => {
+      this.#kernel.apply({ slots: new Uint32Array(rows).fill(slot), x }, y);
+      return meanSquaredError(y, target);
+    });
   }
 
   #writeUnknownUser(): void {

@@ -92,6 +92,15 @@ export interface WarmStartOptions {
   among?: readonly UserLoRAAdapter[];
 }
 
+/** As WarmStartOptions, for a user of a pool. */
+export interface PoolWarmStartOptions {
+  warmStart?: 'prior' | 'similar';
+  /** Rows of this user: a userId need not be given. */
+  feedback?: readonly PoolFeedback[];
+  /** Whose adapters to look at; default: 256 users of the pool at most, from the first to the last who came */
+  among?: readonly string[];
+}
+
 /** Somebody whose adapter explains feedback of another. */
 export interface SimilarUser {
   adapter: UserLoRAAdapter;

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fitLoraA, stackAdapters, truncateStack } from '../../src/continual/blend.js';
 import { LoRAPersonalizationEngine } from '../../src/personalization/engine.js';
+import { AdapterPool } from '../../src/personalization/pool.js';
 import { mostSimilar, RememberedAdapters } from '../../src/personalization/transfer.js';
 import type { AdapterFeedback, UserLoRAAdapter } from '../../src/personalization/types.js';
 import { SeededRandom } from '../../src/testing/random.js';
@@ -210,4 +211,61 @@ it('RememberedAdapters keeps the latest 256, each user once', () => {
   expect(names.at(-1)).toBe('user-100');
   remembered.remember(adapter('large', 2 ** 26 - 10_000));
   expect(remembered.others()).toHaveLength(11);
+});
+
+describe('AdapterPool.createAdapter', () => {
+  const options = { embeddingDim: DIM, seed: 1, ...quiet };
+  const few = feedbackOf('new', 1, 3, 99);
+
+  async function taught(): Promise<AdapterPool> {
+    const pool = new AdapterPool(options);
+    const userIds = Array.from({ length: 10 }, (_, user) => `user-${user}`);
+    for (let i = 0; i < 60; i++) {
+      const rows = userIds.flatMap((userId, user) => feedbackOf(userId, user % 2 ? 1 : -1, 8, 100 * user + i));
+      await pool.learn(rows);
+    }
+    return pool;
+  }
+
+  it('gives what the engine gives', async () => {
+    const pool = await taught();
+    const engine = new LoRAPersonalizationEngine(options);
+    const among = pool.userIds().map((userId) => pool.getAdapter(userId) as UserLoRAAdapter);
+    const expected = engine.createAdapter('new', { warmStart: 'similar', feedback: few, among });
+    const revision = pool.revision;
+    const created = pool.createAdapter('new', { warmStart: 'similar', feedback: few });
+    expect(created.matrixA).toEqual(expected.matrixA);
+    expect(created.matrixB).toEqual(expected.matrixB);
+    expect(created.anchorWeights).toEqual(expected.anchorWeights);
+    expect(pool.revision).toBeGreaterThan(revision);
+    const plain = pool.createAdapter('plain');
+    expect(plain.matrixA).toEqual(engine.createAdapter('plain').matrixA);
+    const alone = pool.createAdapter('alone', {
+      warmStart: 'similar',
+      feedback: feedbackOf('alone', 1, 3, 99),
+      among: ['nobody'],
+    });
+    expect(alone.matrixB.every((value) => value === 0)).toBe(true);
+    await Promise.all([engine.close(), pool.close()]);
+  });
+
+  it('rejects what it cannot use, and then has nobody more', async () => {
+    const pool = new AdapterPool({ ...options, capacity: 1 });
+    const similar = (more: object) => () => pool.createAdapter('new', { warmStart: 'similar', ...more });
+    expect(similar({ often: 1 })).toThrow(coded('ERR_INVALID_CONFIG', 'options.often'));
+    expect(similar({ warmStart: 'warm' })).toThrow(coded('ERR_INVALID_CONFIG', 'options.warmStart'));
+    expect(similar({ feedback: 1 })).toThrow(coded('ERR_INVALID_ARGUMENT', 'options.feedback'));
+    expect(similar({ feedback: [null] })).toThrow(coded('ERR_INVALID_ARGUMENT', 'feedback[0]'));
+    expect(similar({ feedback: [{ item: 1, reward: 1 }] })).toThrow(coded('ERR_NO_ITEMS'));
+    expect(similar({ feedback: [{ ...few[0], userId: 'other', watchEvent: undefined }] })).toThrow(
+      coded('ERR_USER_MISMATCH', 'options.feedback'),
+    );
+    expect(similar({ among: [''] })).toThrow(coded('ERR_INVALID_ARGUMENT', 'options.among[0]'));
+    expect(pool.size).toBe(0);
+    pool.createAdapter('ada');
+    expect(() => pool.createAdapter('ada')).toThrow(coded('ERR_INVALID_ARGUMENT', 'userId'));
+    expect(() => pool.createAdapter('bob')).toThrow(coded('ERR_POOL_FULL'));
+    await pool.close();
+    expect(() => pool.createAdapter('bob')).toThrow(coded('ERR_POOL_CLOSED'));
+  });
 });
