@@ -18,6 +18,7 @@ describe('updates to a loss', () => {
     expect(sparedShare(slow, fast)).toBeCloseTo(2 / 3);
     expect(sparedShare(fast, slow)).toBeCloseTo(-2);
     expect(sparedShare(slow, slow)).toBe(0);
+    expect(sparedShare([1, 2], [1, 0.5])).toBe(0);
   });
 });
 

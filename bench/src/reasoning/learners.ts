@@ -70,7 +70,9 @@ export function updatesTo(curve: readonly number[], level: number): number {
  */
 export function sparedShare(without: readonly number[], withBank: readonly number[]): number {
   const level = Math.max(Math.min(...without), Math.min(...withBank));
-  return 1 - updatesTo(withBank, level) / updatesTo(without, level);
+  const updates = updatesTo(without, level);
+  // where nothing that one of them learns helps, both are at their best before the first update
+  return updates === 0 ? 0 : 1 - updatesTo(withBank, level) / updates;
 }
 
 function engineOf(config: LoRAConfig, reasoningBank?: ReasoningBankInstance): LoRAPersonalizationEngine {
