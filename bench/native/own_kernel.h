@@ -86,8 +86,6 @@ class OwnKernel {
   void apply() { require(kernels_.apply(pool_, &apply_, y_)); }
   void update() { require(kernels_.update(pool_, &update_, &report_)); }
 
-  uint64_t memory_bytes() const { return kernels_.memory_bytes(pool_); }
-
   // A rejected step does less work than one that is taken.
   void require_no_rejected_step() const {
     for (const uint8_t flag : flags_) {

@@ -20,6 +20,8 @@ import { comparisonTables } from './peers/tables.js';
 import { SHAPES, shapeName } from './population.js';
 import { PROGRAMS, runProgram } from './programs.js';
 import { appendRecord, type RunRecord, writeRecord } from './results.js';
+import { measureScale } from './scale/scale.js';
+import { scaleTables } from './scale/tables.js';
 import { ceilingsTable, facadeTable, kernelTable } from './table.js';
 import { UsageError } from './usage-error.js';
 
@@ -80,10 +82,14 @@ async function runBench(args: readonly string[], options: BenchOptions): Promise
         onProgress: progress('kernels'),
       })
     : [];
+  const scale =
+    options.suites.includes('kernels') && !options.short
+      ? await measureScale(backends[0], machine, kernelShapes, progress('scale'))
+      : undefined;
   const comparison = options.peers
     ? await compareWithPeers({
         root: ROOT,
-        machine,
+        caches: machine.caches,
         backend: backends[0],
         shapes: kernelShapes,
         rows: rowCounts,
@@ -103,7 +109,10 @@ async function runBench(args: readonly string[], options: BenchOptions): Promise
   const command = ['npm run bench', ...(args.length > 0 ? ['--', ...withoutPath(args)] : [])].join(' ');
   const withFloors = timings.map((timing) => toRow(timing, ceilings));
   const rows = comparison ? withPeers(withFloors, comparison) : withFloors;
-  report({ date, commit, command, machine, ceilings, ceilingsMissing: missing, rows, facade, comparison }, options);
+  report(
+    { date, commit, command, machine, ceilings, ceilingsMissing: missing, rows, facade, scale, comparison },
+    options,
+  );
 }
 
 /** The native ones asked for, fastest first, then plain JavaScript. */
@@ -128,13 +137,14 @@ function withoutPath(args: readonly string[]): string[] {
 }
 
 function report(record: RunRecord, { json, docs }: BenchOptions): void {
-  const { ceilings, ceilingsMissing, rows, facade, comparison, machine } = record;
+  const { ceilings, ceilingsMissing, rows, facade, scale, comparison, machine } = record;
   if (ceilings)
     console.log(
       `\nCeilings of one core${machine.caches.assumed ? ' (cache sizes assumed)' : ''}\n${ceilingsTable(ceilings)}`,
     );
   else console.log(`\nNo ratios to the floor, because there are no native programs: ${ceilingsMissing}`);
   if (rows.length > 0) console.log(`\n${kernelTable(rows)}`);
+  if (scale) console.log(`\n${scaleTables(scale)}`);
   if (comparison) console.log(`\n${comparisonTables(comparison, rows)}`);
   if (facade.length > 0) console.log(`\n${facadeTable(facade)}`);
   if (json !== undefined) writeRecord(json, record);

@@ -7,6 +7,8 @@ import type { Ceilings } from './model.js';
 import type { Comparison } from './peers/comparison.js';
 import type { PeerTime } from './peers/kernel-peers.js';
 import type { RunRecord } from './results.js';
+import type { GrowthRow } from './scale/growth.js';
+import type { Scale } from './scale/scale.js';
 
 /** Throws an Error where the run has not measured everything, or a document lacks a place. */
 export function writeDocuments(root: string, record: RunRecord): void {
@@ -28,9 +30,9 @@ export function fillSections(text: string, sections: Record<string, string>): st
 }
 
 export function sectionsOf(record: RunRecord): Record<string, string> {
-  const { ceilings, rows, facade, comparison } = record;
-  if (!ceilings || !comparison || facade.length === 0) {
-    throw new Error('--docs: the run has no ceilings, no comparison or no facade suite');
+  const { ceilings, rows, facade, scale, comparison } = record;
+  if (!ceilings || !scale || !comparison || facade.length === 0) {
+    throw new Error('--docs: the run has no ceilings, no whole kernels suite, no comparison or no facade suite');
   }
   return {
     run: runOf(record),
@@ -40,9 +42,17 @@ export function sectionsOf(record: RunRecord): Record<string, string> {
     peers: peersTable(rows, comparison),
     versions: list(comparison.versions),
     'public-api': publicApiTable(comparison),
-    'two-cores': twoCoresTable(comparison),
-    growth: growthTable(comparison),
+    ...scaleSections(scale),
     facade: facadeTable(facade),
+  };
+}
+
+export function scaleSections(scale: Scale): Record<string, string> {
+  return {
+    growth: growthTable(scale),
+    bf16: stateDtypeTable(scale),
+    tables: tablesTable(scale),
+    'two-cores': twoCoresTable(scale),
   };
 }
 
@@ -176,7 +186,7 @@ function publicApiTable({ publicApi }: Comparison): string {
   );
 }
 
-function twoCoresTable({ twoCores }: Comparison): string {
+function twoCoresTable({ twoCores }: Scale): string {
   return table(
     ['<', '<dim/rank', 'one, ns/user', 'two, ns/user', 'fastest', 'medians', 'load average'],
     twoCores.map(({ op, dim, rank, one, two, ratio, medianRatio, loadAverage }) => [
@@ -191,18 +201,56 @@ function twoCoresTable({ twoCores }: Comparison): string {
   );
 }
 
-function growthTable({ growth }: Comparison): string {
+function growthTable({ growth }: Scale): string {
+  const inOrder = growth.filter(({ order }) => order === 'in order');
+  const nsOf = (row: GrowthRow, order: GrowthRow['order']): string => {
+    const found = growth.find((other) => other.op === row.op && other.users === row.users && other.order === order);
+    return found ? figure(found.nsPerUser) : '';
+  };
   return table(
-    ['<', '<dim/rank', 'n', 'users', '<in', 'ns/user', 'bytes per user beyond the slot'],
-    growth.map(({ op, dim, rank, n, users, level, nsPerUser, bytesBeyondSlot }) => [
-      op,
+    [
+      '<',
+      '<dim/rank',
+      'n',
+      'users',
+      '<in',
+      'in order, ns/user',
+      'scattered, ns/user',
+      'bytes per user beyond the slot',
+    ],
+    inOrder.map((row) => [
+      row.op,
+      `${row.dim}/${row.rank}`,
+      String(row.n),
+      figure(row.users),
+      row.level,
+      nsOf(row, 'in order'),
+      nsOf(row, 'scattered'),
+      row.bytesBeyondSlot.toFixed(1),
+    ]),
+  );
+}
+
+function stateDtypeTable({ stateDtypes }: Scale): string {
+  return table(
+    ['<dim/rank', 'n', 'fp32, ns/user', 'bf16, ns/user', 'ratio', 'slot, bytes', 'in bf16', 'beyond it'],
+    stateDtypes.map(({ dim, rank, n, fp32, bf16, ratio, slotBytes, bytesBeyondSlot }) => [
       `${dim}/${rank}`,
       String(n),
-      figure(users),
-      level,
-      figure(nsPerUser),
-      bytesBeyondSlot?.toFixed(1) ?? '',
+      figure(fp32),
+      figure(bf16),
+      factor(ratio),
+      figure(slotBytes.fp32),
+      figure(slotBytes.bf16),
+      bytesBeyondSlot.bf16.toFixed(1),
     ]),
+  );
+}
+
+function tablesTable({ tables }: Scale): string {
+  return table(
+    ['users', 'bytes per user'],
+    tables.map(({ users, bytesPerUser }) => [figure(users), bytesPerUser.toFixed(0)]),
   );
 }
 

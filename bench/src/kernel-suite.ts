@@ -118,7 +118,7 @@ async function timePools(
           const subjects = checked.map((pool, i) => subjectOf(`${backends[i].device}`, pool, op, calls));
           const measured = await measure(subjects, settings.measure);
           const common = { op, ...shape, n, optimizer: op === 'apply' ? null : optimizer, population, users };
-          const level = levelOf(users, shape, optimizer, n, caches);
+          const level = levelOf(op, users, shape, optimizer, n, caches);
           timings.push(...toTimings({ ...common, level }, backends, measured));
         }
       }

@@ -33,7 +33,8 @@ export const HELP = `Measures kernels and facade against this machine's ceilings
 
 npm run bench -- [suite …] [flags]
 
-  kernels          apply and update: every shape, batch size, optimizer and population
+  kernels          apply and update: every shape, batch size, optimizer and population; growth to 100,000 users, bf16, memory,
+                   two cores against one
   facade           what a call from TypeScript costs on top of the kernel, and pool.learn
                    (no suite: a short form of both)
   continual        forgetting: the permuted-task protocol and two tasks one after the other; on the fastest backend
@@ -41,7 +42,7 @@ npm run bench -- [suite …] [flags]
   --isa NAME       instruction set of the cpu backend, or all (default: the fastest)
   --shape D/R      only this shape: ${SHAPES.map(shapeName).join(', ')}
   --peers          with kernels: also OpenBLAS, Eigen, naive C++ and PyTorch where they are found, the adapters that npm has
-                   (installed into bench/peers), two cores against one, and growth to 100,000 users
+                   (installed into bench/peers)
   --docs           write the figures into README.md and docs/benchmarks.md: needs kernels, facade and --peers, whole
   --json FILE      also write the results to FILE
   --help           show this

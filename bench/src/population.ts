@@ -6,8 +6,15 @@
  * streaming: many more than the last-level cache holds, visited in order, so that none comes twice before all others
  *            have; rows and results stream as well
  */
-import type { ApplyBatch, KernelBackend, KernelPool, PoolConfig, UpdateBatch } from '#lorakeet/kernels/contract.js';
-import { slabLayout } from '#lorakeet/kernels/layout.js';
+import type {
+  ApplyBatch,
+  KernelBackend,
+  KernelPool,
+  PoolConfig,
+  StateDtype,
+  UpdateBatch,
+} from '#lorakeet/kernels/contract.js';
+import { parametersIn, slabLayout } from '#lorakeet/kernels/layout.js';
 import { fillSlots } from '#lorakeet/testing/fixtures.js';
 import { SeededRandom } from '#lorakeet/testing/random.js';
 import type { Caches } from './machine.js';
@@ -27,7 +34,12 @@ export const POPULATIONS = ['cached', 'streaming'] as const;
 export type Population = (typeof POPULATIONS)[number];
 
 /** The engine's documented defaults, on one thread. bench/native/kernel_time.cc has the same. */
-export function benchConfig({ dim, rank }: Shape, optimizer: Optimizer, capacity: number): PoolConfig {
+export function benchConfig(
+  { dim, rank }: Shape,
+  optimizer: Optimizer,
+  capacity: number,
+  stateDtype: StateDtype = 'fp32',
+): PoolConfig {
   return {
     rank,
     inFeatures: dim,
@@ -40,16 +52,17 @@ export function benchConfig({ dim, rank }: Shape, optimizer: Optimizer, capacity
         ? { kind: 'sgd', weightDecay: 0 }
         : { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
     ewc: { form: 'proximal', lambda: 0.5 },
-    stateDtype: 'fp32',
+    stateDtype,
     learningRate: 0.001,
     maxGradNorm: 1,
     threads: 1,
   };
 }
 
-export function slotBytes({ dim, rank }: Shape, optimizer: Optimizer): number {
+export function slotBytes({ dim, rank }: Shape, optimizer: Optimizer, stateDtype: StateDtype = 'fp32'): number {
   const shape = { rank, inFeatures: dim, outFeatures: dim, ewc: true, moments: optimizer === 'adamw' };
-  return 4 * slabLayout(shape).slabLength;
+  const { slabLength, parameterCount } = slabLayout(shape);
+  return 4 * slabLength - (stateDtype === 'bf16' ? 2 * 2 * parameterCount : 0);
 }
 
 const rowBytes = ({ dim }: Shape, rows: number): number => 8 * rows * dim;
@@ -63,9 +76,18 @@ export function cachedUsers(shape: Shape, optimizer: Optimizer, rows: number, ca
   return Math.max(1, Math.floor(caches.L2 / 2 / (slotBytes(shape, optimizer) + rowBytes(shape, rows))));
 }
 
-/** The nearest cache that holds so many users and their rows. */
-export function levelOf(users: number, shape: Shape, optimizer: Optimizer, rows: number, caches: Caches): Level {
-  const bytes = users * (slotBytes(shape, optimizer) + rowBytes(shape, rows));
+/** The nearest cache that holds so many users, as far as `operation` touches them, and their rows. */
+export function levelOf(
+  operation: Operation,
+  users: number,
+  shape: Shape,
+  optimizer: Optimizer,
+  rows: number,
+  caches: Caches,
+): Level {
+  const weightBytes = 4 * parametersIn({ rank: shape.rank, inFeatures: shape.dim, outFeatures: shape.dim });
+  const touched = operation === 'apply' ? weightBytes : slotBytes(shape, optimizer);
+  const bytes = users * (touched + rowBytes(shape, rows));
   if (bytes <= caches.L2) return 'L2';
   return bytes <= caches.L3 ? 'L3' : 'DRAM';
 }
@@ -137,20 +159,28 @@ function repeated(block: Float32Array, length: number): Float32Array {
 }
 
 /**
- * Calls that together visit users 0 … `users`−1 once, in order and in equal parts of `usersPerCall` (what is left over at
- * the end is not visited).
+ * Calls that together visit users 0 … `users`−1 once, in equal parts of `usersPerCall` (what is left over at the end is not
+ * visited): one after another, or as `order` lists them.
  */
-export function makeCalls(shape: Shape, rows: number, users: number, usersPerCall: number, store: RowStore): Call[] {
+export function makeCalls(
+  shape: Shape,
+  rows: number,
+  users: number,
+  usersPerCall: number,
+  store: RowStore,
+  order = range(0, users),
+): Call[] {
   const rowOffsets = Uint32Array.from({ length: usersPerCall + 1 }, (_, user) => user * rows);
   const calls: Call[] = [];
   for (let first = 0; first + usersPerCall <= users; first += usersPerCall) {
     const { x, target, y } = store.take(usersPerCall * rows * shape.dim);
-    const rowSlots = Uint32Array.from({ length: usersPerCall * rows }, (_, row) => first + Math.floor(row / rows));
+    const slots = order.subarray(first, first + usersPerCall);
+    const rowSlots = Uint32Array.from({ length: usersPerCall * rows }, (_, row) => slots[Math.floor(row / rows)]);
     calls.push({
       users: usersPerCall,
       apply: { slots: rowSlots, x },
       y,
-      update: { slots: range(first, usersPerCall), rowOffsets, x, target },
+      update: { slots, rowOffsets, x, target },
     });
   }
   return calls;

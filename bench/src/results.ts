@@ -6,6 +6,7 @@ import type { KernelRow } from './kernel-suite.js';
 import type { Machine } from './machine.js';
 import type { Ceilings } from './model.js';
 import type { Comparison } from './peers/comparison.js';
+import type { Scale } from './scale/scale.js';
 
 export interface RunRecord {
   /** ISO 8601, start of the run. */
@@ -19,6 +20,8 @@ export interface RunRecord {
   ceilingsMissing?: string;
   rows: KernelRow[];
   facade: FacadeRow[];
+  /** With the whole kernels suite. */
+  scale?: Scale;
   /** With --peers. */
   comparison?: Comparison;
 }

@@ -32,18 +32,28 @@ const RECORD: RunRecord = {
       ...{ kernelNs: 34.56, overheadNs: 155.84, usersPerSecond: null },
     },
   ],
+  scale: {
+    isa: 'x',
+    twoCores: [
+      { op: 'update', ...place, users: 3, one: 100, two: 52, ratio: 100 / 52, medianRatio: 1.5, loadAverage: 0.71 },
+    ],
+    growth: (['in order', 'scattered'] as const).map((order) => ({
+      ...{ op: 'update', ...place, users: 100_000, order, level: 'DRAM', spread: 0, bytesBeyondSlot: 39.6 },
+      nsPerUser: order === 'scattered' ? 1800 : 1500,
+    })),
+    stateDtypes: [
+      {
+        ...{ op: 'update', ...place, users: 9, fp32: 1500, bf16: 1000, ratio: 1.5 },
+        ...{ slotBytes: { fp32: 6144, bf16: 4096 }, bytesBeyondSlot: { fp32: 24, bf16: 23.96 } },
+      },
+    ],
+    tables: [{ users: 10_000, bytesPerUser: 170.4 }],
+    missing: {},
+  },
   comparison: {
     isa: 'x',
     kernels: [{ op: 'update', ...place, users: 3, ours: 300, peers: { blas: { ns: 600, ratio: 2 } } }],
     publicApi: [{ what: 'apply', dim: 64, rank: 4, ours: 50, peers: { tool: { ns: 5000, ratio: 100 } } }],
-    twoCores: [
-      { op: 'update', ...place, users: 3, one: 100, two: 52, ratio: 100 / 52, medianRatio: 1.5, loadAverage: 0.71 },
-    ],
-    growth: [
-      {
-        ...{ op: 'update', ...place, users: 100_000, level: 'DRAM', nsPerUser: 1500, spread: 0, bytesBeyondSlot: 39.6 },
-      },
-    ],
     versions: { blas: '1.0' },
     missing: {},
     refused: {},
@@ -63,13 +73,15 @@ describe('the documents', () => {
     expect(sections.peers).toContain('| update | 64/4 | 8 | 300 | 2.00 | 30 |');
     expect(sections['public-api']).toContain('| apply | 64/4 | 50.0 | 5000 · 100 |');
     expect(sections['two-cores']).toContain('| update | 64/4 | 100 | 52.0 | 1.92 | 1.50 | 0.7 |');
-    expect(sections.growth).toContain('| update | 64/4 | 8 | 100 000 | DRAM | 1500 | 39.6 |');
+    expect(sections.growth).toContain('| update | 64/4 | 8 | 100 000 | DRAM | 1500 | 1800 | 39.6 |');
+    expect(sections.bf16).toContain('| 64/4 | 8 | 1500 | 1000 | 1.50 | 6144 | 4096 | 24.0 |');
+    expect(sections.tables).toContain('| 10 000 | 170 |');
     expect(sections.facade).toContain('| apply | call | x | 190 | 34.6 | 156 |  |');
     expect(sections.versions).toBe('- blas: 1.0');
   });
 
   it('are not written from a run that has not measured it all', () => {
-    for (const lacking of [{ comparison: undefined }, { ceilings: null }, { facade: [] }]) {
+    for (const lacking of [{ comparison: undefined }, { scale: undefined }, { ceilings: null }, { facade: [] }]) {
       expect(() => sectionsOf({ ...RECORD, ...lacking })).toThrow('--docs: the run has no');
     }
   });

@@ -2,20 +2,16 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { timeGrowth } from '../../bench/src/peers/growth.js';
 import { areInstalled, installJsPeers } from '../../bench/src/peers/install.js';
 import { JS_PEERS, type JsAdapter, type JsPeer } from '../../bench/src/peers/js-adapters.js';
 import { checkJsPeer } from '../../bench/src/peers/js-check.js';
 import { type JsTimes, OURS, timeJs, timePeer } from '../../bench/src/peers/js-timing.js';
 import { timePublicApi } from '../../bench/src/peers/public-api.js';
 import { comparisonTables } from '../../bench/src/peers/tables.js';
-import { timesInTurn, timeTwoCores } from '../../bench/src/peers/two-cores.js';
 import { benchConfig } from '../../bench/src/population.js';
-import { jsBackend } from '../../src/kernels/js.js';
 import { type OracleState, oracleForward, oracleUpdate } from '../../src/testing/oracle.js';
 
 const SHAPE = { dim: 16, rank: 2 };
-const CACHES = { L1: 2 ** 15, L2: 2 ** 16, L3: 2 ** 18 };
 const folder = mkdtempSync(join(tmpdir(), 'lorakeet-peers-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -143,53 +139,9 @@ describe('the packages', () => {
   });
 });
 
-describe('two threads against one', () => {
-  it('take turns, and are compared by the fastest and the median call', () => {
-    let now = 0;
-    const body = (...durations: number[]) => {
-      let call = 0;
-      return () => {
-        now += durations[call++ % durations.length];
-      };
-    };
-    const [one, two] = timesInTurn([body(9, 4, 6, 5), body(9, 3, 2, 2)], 3, () => now);
-    expect(one).toEqual([4, 5, 6]);
-    expect(two).toEqual([2, 2, 3]);
-  });
-
-  it('compute the same work', () => {
-    let now = 0;
-    const rows = timeTwoCores(jsBackend, { shapes: [SHAPE], caches: CACHES, calls: 3, clock: () => now++ });
-    expect(rows.map(({ op }) => op)).toEqual(['apply', 'update']);
-    for (const row of rows) expect(row).toMatchObject({ ...SHAPE, n: 64, ratio: 1, medianRatio: 1 });
-  });
-});
-
-describe('growth', () => {
-  it('is measured for every number of users that fits, with the memory beyond the slots', async () => {
-    const slot = 4 * 3 * 2 * SHAPE.dim * SHAPE.rank;
-    const rows = await timeGrowth(jsBackend, {
-      shape: SHAPE,
-      users: [10, 1000, 5000],
-      caches: CACHES,
-      memoryBytes: 4000 * slot,
-      bytesPerUser: async (_, users) => slot + 1000 / users,
-      measure: { sampleMs: 0.1, totalMs: 1 },
-    });
-    expect(rows.map(({ op, users, level }) => `${op} ${users} ${level}`)).toEqual([
-      'apply 10 L2',
-      'update 10 L2',
-      'apply 1000 DRAM',
-      'update 1000 DRAM',
-    ]);
-    expect(rows.map(({ bytesBeyondSlot }) => bytesBeyondSlot)).toEqual([100, 100, 1, 1]);
-    for (const { nsPerUser } of rows) expect(nsPerUser).toBeGreaterThan(0);
-  });
-});
-
 describe('the tables of a comparison', () => {
   it('say what is missing and what was refused', () => {
-    const comparison = { isa: 'x', kernels: [], publicApi: [], twoCores: [], growth: [], versions: { a: '1' } };
+    const comparison = { isa: 'x', kernels: [], publicApi: [], versions: { a: '1' } };
     const text = comparisonTables({ ...comparison, missing: { b: 'not here' }, refused: { c: 'wrong' } }, []);
     expect(text).toBe('Versions\n  a: 1\n\nNot measured\n  b: not here\n\nRefused\n  c: wrong');
   });

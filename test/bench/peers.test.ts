@@ -17,7 +17,6 @@ class Echo implements PeerProgram {
   ) {}
 
   names = async () => ({ echo: '1' });
-  bytesPerUser = async () => 0;
   close = async () => {};
 
   async check(_peer: string, problem: PeerProblem, [steps, slabs, x, target]: readonly Float32Array[]) {

@@ -8,7 +8,6 @@
 //                                                     target
 //                                                     -> y; or slabs, losses, gradient norms, and 1 for each clipped
 //   time PEER,… apply|update DIM RANK USERS ROWS      -> ns per user of each, measured in turn; `lorakeet:ISA` is ours
-//   memory lorakeet:ISA update DIM RANK USERS 1       -> bytes of a pool with so many users, divided by them
 //
 // bench/peers/torch_peer.py answers the same requests.
 
@@ -169,14 +168,6 @@ std::vector<float> time_in_turn(const Request& r) {
   return ns;
 }
 
-std::vector<float> memory(const Request& r) {
-  Random random;
-  const std::vector<float> slab = random_slab(r.shape.dim, r.shape.rank, false, random);
-  const OwnKernel kernel(own_kernels(r.peers), r.shape.dim, r.shape.rank, r.users, r.rows, false, slab.data(), nullptr,
-                         nullptr, nullptr);
-  return {static_cast<float>(static_cast<double>(kernel.memory_bytes()) / r.users)};
-}
-
 void answer(const std::string& request) {
   std::istringstream line(request);
   std::string verb;
@@ -191,7 +182,7 @@ void answer(const std::string& request) {
     return;
   }
   const Request r = parse(line);
-  const std::vector<float> floats = verb == "check" ? check(r) : verb == "memory" ? memory(r) : time_in_turn(r);
+  const std::vector<float> floats = verb == "check" ? check(r) : time_in_turn(r);
   std::cout << floats.size() << '\n';
   std::cout.write(reinterpret_cast<const char*>(floats.data()),
                   static_cast<std::streamsize>(floats.size() * sizeof(float)));

@@ -18,8 +18,6 @@ export interface PeerProgram {
   check(peer: string, problem: PeerProblem, data: readonly Float32Array[]): Promise<Float32Array>;
   /** ns per user of each, measured in turn. */
   time(peers: readonly string[], problem: PeerProblem): Promise<number[]>;
-  /** Memory that a pool of ours with so many users takes for each of them (SGD). */
-  bytesPerUser(isa: string, shape: Shape, users: number): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -57,11 +55,6 @@ export class PeerProcess implements PeerProgram {
       throw new Error(`${peers.join()}: got ${JSON.stringify(times)}, expected one positive time for each`);
     }
     return times;
-  }
-
-  async bytesPerUser(isa: string, shape: Shape, users: number): Promise<number> {
-    const problem: PeerProblem = { ...shape, operation: 'update', users, rows: 1 };
-    return (await this.#ask('memory', [`lorakeet:${isa}`], problem))[0];
   }
 
   async close(): Promise<void> {

@@ -2,15 +2,13 @@
 import type { KernelRow } from '../kernel-suite.js';
 import { formatTable } from '../table.js';
 import type { Comparison } from './comparison.js';
-import type { GrowthRow } from './growth.js';
 import type { PeerTime } from './kernel-peers.js';
-import type { TwoCoresRow } from './two-cores.js';
 
 const figure = (ns: number): string => ns.toFixed(ns < 100 ? 1 : 0);
 const factor = (ratio: number): string => ratio.toFixed(ratio < 10 ? 2 : ratio < 100 ? 1 : 0);
 
 export function comparisonTables(comparison: Comparison, rows: readonly KernelRow[]): string {
-  const { isa, kernels, publicApi, twoCores, growth, versions, missing, refused } = comparison;
+  const { isa, kernels, publicApi, versions, missing, refused } = comparison;
   const js = (timing: { op: string; dim: number; rank: number; n: number }): Record<string, PeerTime> => {
     const row = rows.find(
       ({ op, dim, rank, n, peers }) =>
@@ -37,9 +35,6 @@ export function comparisonTables(comparison: Comparison, rows: readonly KernelRo
     }));
     parts.push(`${title}\n${ratioTable(['<what', '<dim/rank'], 'ours, ns', timings)}`);
   }
-  if (twoCores.length > 0)
-    parts.push(`Two threads against one, wall time of the fastest calls\n${twoCoresTable(twoCores)}`);
-  if (growth.length > 0) parts.push(`Growth, streaming, CPU time\n${growthTable(growth)}`);
   const list = (what: string, entries: Record<string, string>): void => {
     const lines = Object.entries(entries).map(([name, text]) => `  ${name}: ${text}`);
     if (lines.length > 0) parts.push([what, ...lines].join('\n'));
@@ -64,39 +59,6 @@ export function ratioTable(header: readonly string[], ours: string, rows: readon
       ...row.cells,
       figure(row.ours),
       ...names.map((name) => (row.peers[name] ? factor(row.peers[name].ratio) : '')),
-    ]),
-  );
-}
-
-function twoCoresTable(rows: readonly TwoCoresRow[]): string {
-  return formatTable(
-    ['<op', '<dim/rank', 'n', 'users', 'one, ns/user', 'two, ns/user', 'ratio', 'of medians', 'load'],
-    rows.map(({ op, dim, rank, n, users, one, two, ratio, medianRatio, loadAverage }) => [
-      op,
-      `${dim}/${rank}`,
-      String(n),
-      String(users),
-      figure(one),
-      figure(two),
-      factor(ratio),
-      factor(medianRatio),
-      loadAverage.toFixed(1),
-    ]),
-  );
-}
-
-function growthTable(rows: readonly GrowthRow[]): string {
-  return formatTable(
-    ['<op', '<dim/rank', 'n', 'users', '<in', 'ns/user', '±', 'bytes beyond the slot'],
-    rows.map(({ op, dim, rank, n, users, level, nsPerUser, spread, bytesBeyondSlot }) => [
-      op,
-      `${dim}/${rank}`,
-      String(n),
-      String(users),
-      level,
-      figure(nsPerUser),
-      `${Math.round(100 * spread)} %`,
-      bytesBeyondSlot === null ? '' : bytesBeyondSlot.toFixed(1),
     ]),
   );
 }
