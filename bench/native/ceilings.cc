@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <exception>
 
 #include "lorakeet/cpu.h"
 #include "memory.h"

@@ -25,6 +25,7 @@ inline void relax() {
 
 // Waits for `ready` without going to sleep, for about as long as going to sleep and being woken takes; false if that
 // was not enough.
+// Whoever else wants the core gets it: that may be the very thread that is waited for.
 template <typename Ready>
 bool spin_until(const Ready& ready) {
   constexpr std::chrono::microseconds kLongest{50};
@@ -34,6 +35,7 @@ bool spin_until(const Ready& ready) {
       if (ready()) return true;
       relax();
     }
+    std::this_thread::yield();
   } while (std::chrono::steady_clock::now() - start < kLongest);
   return false;
 }
@@ -50,12 +52,16 @@ class Crew {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       helpers_ = members_ < max_workers - 1 ? members_ : max_workers - 1;
-      running_ = helpers_;
       task_ = &task;
       generation_++;
     }
     start_.notify_all();
     task(0);
+    {
+      // everything has been begun: a helper whom the system has not let run so far is not waited for
+      std::lock_guard<std::mutex> lock(mutex_);
+      task_ = nullptr;
+    }
     const auto all_done = [this] { return running_ == 0; };
     if (spin_until(all_done)) return;
     std::unique_lock<std::mutex> lock(mutex_);
@@ -75,15 +81,19 @@ class Crew {
   }
 
   void work(uint32_t worker, uint64_t seen) {
+    const auto called = [&] { return generation_ != seen; };
+    bool was_of_use = false;
     for (;;) {
-      // calls often come one after another: the next may be here before this thread has fallen asleep
-      const auto called = [&] { return generation_ != seen; };
-      const bool awake = spin_until(called);
+      // Calls often come one after another: the next may be here before this thread has fallen asleep. One that came
+      // too late for the last call shares its core with others, and would only take time from them.
+      const bool awake = was_of_use && spin_until(called);
       std::unique_lock<std::mutex> lock(mutex_);
       if (!awake) start_.wait(lock, called);
       seen = generation_;
-      if (worker > helpers_) continue;
       const std::function<void(uint32_t)>* task = task_;
+      was_of_use = task && worker <= helpers_;
+      if (!was_of_use) continue;
+      running_++;
       lock.unlock();
       (*task)(worker);
       lock.lock();
@@ -94,7 +104,7 @@ class Crew {
   std::mutex in_use_;  // held for the length of one run
   std::mutex mutex_;   // guards the changes of everything below
   std::condition_variable start_, done_;
-  const std::function<void(uint32_t)>* task_ = nullptr;
+  const std::function<void(uint32_t)>* task_ = nullptr;  // null once there is nothing left to begin
   uint32_t members_ = 0, helpers_ = 0;
   // Watched by threads that wait without the mutex, each in a cache line of its own.
   alignas(64) std::atomic<uint64_t> generation_{0};

@@ -7,9 +7,10 @@
 
 namespace lorakeet {
 
-// Runs task(0) … task(n−1) at the same time, n ≤ max_workers, and returns when all have returned. The caller is worker
-// 0; it works alone when the crew is busy with another pool's call or no thread can be started, so task(0) must be able
-// to do everything. Tasks must not throw.
+// Runs task(0) and, at the same time, up to max_workers − 1 of task(1) … task(max_workers − 1), and returns when all
+// that were begun have returned. The caller is worker 0. Others may come late or not at all (another pool's call has
+// them, the system has no core for them), so every worker must be able to do everything, and task(0) must not return
+// before everything has been begun. Tasks must not throw.
 void run_crew(uint32_t max_workers, const std::function<void(uint32_t worker)>& task);
 
 }  // namespace lorakeet
