@@ -22,6 +22,6 @@ void check_failed_launches(const lorakeet_kernels& kernels, Checks& checks);
 // The PyTorch goldens in the flat form that test/golden/flatten-kernels.mjs writes.
 void check_goldens(const lorakeet_kernels& kernels, Checks& checks, const std::string& path);
 
-// Prints a table of times of whole calls; `copy_gbps` and `upload_gbps` are the measured bandwidth of the GPU's memory and
-// rate of transfers to it, with which they are compared.
+// Prints a table of times of whole calls; `copy_gbps` and `upload_gbps` are the measured bandwidth of the GPU's memory
+// and rate of transfers to it, with which they are compared.
 void time_kernels(const lorakeet_kernels& kernels, double copy_gbps, double upload_gbps);

@@ -1,4 +1,5 @@
-/* Dense linear algebra in double on the CPU, for what is not a step of a pool. src/kernels/dense.ts is the same contract. */
+/* Dense linear algebra in double on the CPU, for what is not a step of a pool. src/kernels/dense.ts is the same
+ * contract. */
 #ifndef LORAKEET_DENSE_H
 #define LORAKEET_DENSE_H
 
@@ -26,8 +27,8 @@ typedef struct lorakeet_dense {
    */
   int (*multiply)(const lorakeet_matrix* x, const lorakeet_matrix* y, double* out, uint32_t threads);
   /*
-   * Of the symmetric n × n matrix in `matrix`, of which only the upper triangle is read: eigenvalues in falling order, and
-   * in row i of `matrix` the vector of length 1 that belongs to the i-th. Returns 0, or 1 where memory ran out.
+   * Of the symmetric n × n matrix in `matrix`, of which only the upper triangle is read: eigenvalues in falling order,
+   * and in row i of `matrix` the vector of length 1 that belongs to the i-th. Returns 0, or 1 where memory ran out.
    */
   int (*symmetric_eigen)(size_t n, double* matrix, double* values);
 } lorakeet_dense;
