@@ -82,8 +82,10 @@ export class LoRAPersonalizationEngine {
     this.backend = info;
     this.#trainer = new AdapterTrainer(backend, this.#config);
     this.#forward = new ForwardPass(backend, this.#shape, poolConfigOf(this.#config, 1));
-    this.#similar = new SimilarUsers(this.#config, (adapter, { x, target }) =>
-      meanSquaredError(this.#forward.apply(x, adapter), target),
+    this.#similar = new SimilarUsers(
+      this.#config,
+      (adapter, { x, target }) => meanSquaredError(this.#forward.apply(x, adapter), target),
+      (situation, k) => this.#reasoning.similarUsers(situation, k),
     );
   }
 

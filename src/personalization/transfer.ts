@@ -93,6 +93,10 @@ export class RememberedAdapters {
     this.#adapters.delete(userId);
   }
 
+  get(userId: string): UserLoRAAdapter | undefined {
+    return this.#adapters.get(userId);
+  }
+
   others(userId?: string): UserLoRAAdapter[] {
     return [...this.#adapters.values()].filter((adapter) => adapter.userId !== userId);
   }

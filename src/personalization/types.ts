@@ -88,8 +88,13 @@ export interface WarmStartOptions {
   warmStart?: 'prior' | 'similar';
   /** What the user did so far, for 'similar'; without it nobody is more similar than others, and all count the same. */
   feedback?: readonly AdapterFeedback[];
-  /** Whose adapters to look at; default: those of the last 256 users that this engine updated (64 MiB of them at most) */
+  /**
+   * Whose adapters to look at; default: those of the users whom the connected ReasoningBank names (up to 256, whose updates
+   * went well in such situations), or else of the last 256 users that this engine updated (64 MiB of them at most)
+   */
   among?: readonly UserLoRAAdapter[];
+  /** Where to find the adapters of the users whom the bank names; default: among those 256 */
+  adapterOf?: (userId: string) => UserLoRAAdapter | undefined;
 }
 
 /** As WarmStartOptions, for a user of a pool. */

@@ -50,7 +50,10 @@ export function requireRetrieval(options: ReasoningBankOptions): ReasoningBankOp
 }
 
 export function requireQuery(situation: AdaptationSituation | undefined): AdaptationSituation | undefined {
-  if (situation === undefined) return undefined;
+  return situation === undefined ? undefined : requireSituation(situation);
+}
+
+export function requireSituation(situation: AdaptationSituation): AdaptationSituation {
   if (typeof situation !== 'object' || situation === null || !isSituation(situation)) {
     fail('ERR_INVALID_ARGUMENT', 'situation', situation, 'an AdaptationSituation of finite numbers');
   }

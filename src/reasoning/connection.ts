@@ -96,6 +96,21 @@ export class BankConnection {
     return this.#recorder.flush();
   }
 
+  /** Users whom the bank names, each once; none without a bank that can, or if it fails. */
+  similarUsers(situation: AdaptationSituation, k: number): string[] {
+    const bank = this.#bank;
+    if (typeof bank?.similarUsers !== 'function') return [];
+    try {
+      const named: unknown = bank.similarUsers(situation, k);
+      if (named instanceof Promise) named.catch(() => undefined);
+      if (!Array.isArray(named)) throw new TypeError(`similarUsers gave ${describe(named)}, expected an array`);
+      return [...new Set(named.filter((userId) => typeof userId === 'string'))].slice(0, k);
+    } catch (error) {
+      this.#logger.warn(`⚠️ ReasoningBank: no similar users (${reasonOf(error)})`);
+      return [];
+    }
+  }
+
   /** Null without a bank. The bank takes its arguments in another order. */
   async consolidate(
     minSuccessRate: number,

@@ -19,6 +19,12 @@ export interface ReasoningBankInstance {
    * episodes and a share of successes of at least `minSuccessRate`.
    */
   autoConsolidate(minUses?: number, minSuccessRate?: number, lookbackDays?: number): Promise<{ skillsCreated: number }>;
+  /**
+   * Beside the four, and optional: up to `k` other users whose updates went well in situations like this, the most
+   * promising first. Warm starts choose among them. It answers at once, from memory, as createAdapter does; a promise is
+   * not waited for.
+   */
+  similarUsers?(situation: AdaptationSituation, k: number): readonly string[];
 }
 
 /** One episode, as it is stored: `input` and `output` are JSON of an EpisodeInput and an EpisodeOutput. */

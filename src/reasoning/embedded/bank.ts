@@ -6,6 +6,7 @@ import {
   requirePattern,
   requireQuery,
   requireRetrieval,
+  requireSituation,
   requireText,
 } from '../bank-arguments.js';
 import type {
@@ -20,7 +21,9 @@ import { episodeOf, isSituation } from './episode.js';
 import { sumsOf } from './evidence.js';
 import { GroupCommit } from './group-commit.js';
 import { PatternIndex } from './pattern-index.js';
+import { ProvenUsers, proofOf } from './proven-users.js';
 import { recommendationOf } from './recommendation.js';
+import { bucketOf, conditionsOf } from './situation.js';
 import { type EpisodeRecord, findSkills, type Skill, type SkillEvidence } from './skills.js';
 import { BankStore, type NewEpisode, type StoredEpisode } from './store.js';
 import { StrategyLearner } from './strategy-learner.js';
@@ -66,6 +69,7 @@ export class ReasoningBank implements ReasoningBankInstance {
   readonly #store: BankStore;
   readonly #index = new PatternIndex();
   readonly #learner: StrategyLearner;
+  readonly #proven = new ProvenUsers();
   readonly #records = new Map<number, EpisodeRecord>();
   readonly #skills = new Map<string, { skill: Skill; evidence: SkillEvidence }>();
   readonly #limits: Required<PruneOptions>;
@@ -131,6 +135,18 @@ export class ReasoningBank implements ReasoningBankInstance {
       recommendation: recommendationOf(advice, here, skill),
       hints,
     };
+  }
+
+  /**
+   * Users whose adapters explained most of what they had not learned yet, where content, residuals and adapters are of like
+   * size: from episodes, and from skills also when their episodes are gone. In which directions people's tastes lie the
+   * bank does not know; the engine looks at that. Throws ERR_INVALID_ARGUMENT or ERR_OUT_OF_RANGE.
+   */
+  similarUsers(situation: AdaptationSituation, k: number): string[] {
+    this.#requireOpen();
+    const here = requireSituation(situation);
+    requireInteger('k', k, 1, Number.MAX_SAFE_INTEGER, 'ERR_OUT_OF_RANGE');
+    return this.#proven.find(bucketOf(conditionsOf(here)), here.userId, k);
   }
 
   /** Defaults: 5 uses, a success rate of 0.85, 30 days. Counts new skills; those that are there are brought up to date. */
@@ -199,7 +215,9 @@ export class ReasoningBank implements ReasoningBankInstance {
   #load(): void {
     for (const entry of this.#store.skills()) {
       this.#skills.set(entry.evidence.bucket, entry);
-      for (const sums of entry.evidence.sums) this.#learner.evidence.add(entry.evidence.bucket, sums);
+      const { bucket, sums, users } = entry.evidence;
+      for (const sum of sums) this.#learner.evidence.add(bucket, sum);
+      for (const proof of users) this.#proven.add(bucket, proof);
     }
     for (const episode of this.#store.episodes()) this.#takeIn(episode);
   }
@@ -210,9 +228,12 @@ export class ReasoningBank implements ReasoningBankInstance {
     const { bucket, outcome } = this.#learner.learn(episode);
     const { learningRate, clipThreshold, ewcLambda } = episode.input;
     const settings = { learningRate, clipThreshold, ewcLambda };
-    this.#records.set(id, { id, createdAt, bucket, settings, success, outcome, skill });
-    // a skill has brought the outcomes of its episodes with it
-    if (outcome && skill === null) this.#learner.evidence.add(bucket, sumsOf(outcome));
+    const proof = proofOf(episode);
+    this.#records.set(id, { id, createdAt, bucket, settings, success, outcome, proof, skill });
+    // a skill has brought with it what its episodes have shown
+    if (skill !== null) return;
+    if (outcome) this.#learner.evidence.add(bucket, sumsOf(outcome));
+    if (proof) this.#proven.add(bucket, proof);
   }
 
   #prune({ maxEpisodes, maxAgeDays }: Required<PruneOptions>): number {
@@ -224,9 +245,10 @@ export class ReasoningBank implements ReasoningBankInstance {
       const record = this.#records.get(id);
       if (!record) continue;
       this.#records.delete(id);
-      if (record.outcome && record.skill === null) {
-        this.#learner.evidence.add(record.bucket, sumsOf(record.outcome), -1);
-      }
+      const { bucket, outcome, proof, skill } = record;
+      if (skill !== null) continue;
+      if (outcome) this.#learner.evidence.add(bucket, sumsOf(outcome), -1);
+      if (proof) this.#proven.remove(proof);
     }
     return ids.length;
   }

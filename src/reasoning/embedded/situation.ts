@@ -69,6 +69,20 @@ export function placeOf(bucket: string): BucketPlace {
   return { optimizer, indices: indices.map(Number) };
 }
 
+const MAGNITUDES = [MEASURES.indexOf('inputRms'), MEASURES.indexOf('residualRms')];
+const SIZES = [MEASURES.indexOf('embeddingDim'), MEASURES.indexOf('rank')];
+
+/**
+ * Whether users of two buckets may be of one kind: adapters of like size for content and residuals of like magnitude. How
+ * many rows come at once, how coherent they are and which optimizer learns them says nothing about who someone is.
+ */
+export function isSameKind(a: BucketPlace, b: BucketPlace): boolean {
+  return (
+    SIZES.every((i) => a.indices[i] === b.indices[i]) &&
+    MAGNITUDES.every((i) => Math.abs(a.indices[i] - b.indices[i]) <= 1)
+  );
+}
+
 /** How alike two buckets' situations are, 1 … 0: a Gaussian one bucket wide; 0 for different optimizers. */
 export function likeness(a: BucketPlace, b: BucketPlace): number {
   if (a.optimizer !== b.optimizer) return 0;

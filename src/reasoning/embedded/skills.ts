@@ -1,5 +1,6 @@
 /** Skills: what many similar episodes have taught, kept when the episodes themselves are gone. */
 import { mergeSums, type Outcome, type Sums, sumsOf } from './evidence.js';
+import { mergeProofs, type UserProof } from './proven-users.js';
 import { type Arm, armOf, type Settings } from './settings.js';
 import { placeOf } from './situation.js';
 
@@ -18,10 +19,13 @@ export interface Skill {
   successRate: number;
 }
 
-/** All outcomes that a skill has taken over from its episodes, of other settings too: what its own were compared with. */
+/** What a skill has taken over from its episodes. */
 export interface SkillEvidence {
   bucket: string;
+  /** All outcomes, of other settings too: what its own were compared with */
   sums: Sums[];
+  /** Users, the most convincing first, MOST_USERS at most */
+  users: UserProof[];
 }
 
 /** What the bank keeps in memory of an episode with structured features. */
@@ -33,9 +37,13 @@ export interface EpisodeRecord {
   settings: Settings;
   success: boolean;
   outcome: Outcome | undefined;
-  /** The skill that has taken over the outcome */
+  proof: UserProof | undefined;
+  /** The skill that has taken over outcome and proof */
   skill: number | null;
 }
+
+/** As many as a warm start looks at. */
+const MOST_USERS = 256;
 
 export interface ConsolidationRule {
   minUses: number;
@@ -79,9 +87,15 @@ export function findSkills(
     const fresh = episodes.filter(({ skill }) => skill === null);
     const outcomes = fresh.flatMap(({ outcome }) => (outcome ? [sumsOf(outcome)] : []));
     const sums = mergeSums([...(earlier.get(bucket)?.sums ?? []), ...outcomes]);
+    const proofs = fresh.flatMap(({ proof }) => proof ?? []);
+    const users = mergeProofs([...(earlier.get(bucket)?.users ?? []), ...proofs]).slice(0, MOST_USERS);
     const skill = { ...settings, uses, successRate };
     return [
-      { skill: { ...skill, description: describeSkill(bucket, skill) }, evidence: { bucket, sums }, episodes: fresh },
+      {
+        skill: { ...skill, description: describeSkill(bucket, skill) },
+        evidence: { bucket, sums, users },
+        episodes: fresh,
+      },
     ];
   });
 }

@@ -3,10 +3,9 @@ import { LorakeetError } from '../../errors.js';
 import { inTransaction, openSqlite, type SqliteDatabase } from '../../sqlite.js';
 import type { ReasoningBankPattern } from '../contract.js';
 import type { Episode } from './episode.js';
-import type { Sums } from './evidence.js';
 import type { Skill, SkillEvidence } from './skills.js';
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 const SCHEMA = `
   CREATE TABLE episodes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, created_at INTEGER NOT NULL, skill INTEGER,
@@ -163,7 +162,7 @@ export class BankStore {
         },
         evidence: {
           bucket: row.bucket as string,
-          sums: JSON.parse(row.evidence as string) as Sums[],
+          ...(JSON.parse(row.evidence as string) as Omit<SkillEvidence, 'bucket'>),
         },
       }));
     });
@@ -184,11 +183,11 @@ export class BankStore {
       const mark = this.#prepare('UPDATE episodes SET skill = ? WHERE id = ?');
       const { description, learningRate, clipThreshold, ewcLambda, uses, successRate } = skill;
       const settings = [learningRate, finite(clipThreshold), ewcLambda];
-      const sums = JSON.stringify(evidence.sums);
+      const { bucket, ...taken } = evidence;
       return inTransaction(this.#database, () => {
-        const row = save.get(now, now, evidence.bucket, description, ...settings, uses, successRate, sums) as {
-          id: number;
-        };
+        const row = save.get(
+          ...[now, now, bucket, description, ...settings, uses, successRate, JSON.stringify(taken)],
+        ) as { id: number };
         for (const id of episodes) mark.run(row.id, id);
         return row.id;
       });
