@@ -34,7 +34,9 @@ it('survives kill -9', { timeout: 60_000 }, async () => {
   try {
     let stored = 0;
     for (let round = 0; round < 5; round++) {
-      const child = spawn(process.execPath, ['--input-type=module', '--eval', worker, path]);
+      // Node 22 says of its own SQLite that it is experimental
+      const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module', '--eval', worker];
+      const child = spawn(process.execPath, [...flags, path]);
       const reported: number[] = [];
       let text = '';
       let errors = '';
