@@ -6,7 +6,6 @@
 import {
   type AdapterPoolOptions,
   createAdapterPool,
-  type FeedbackBatch,
   fitPopulationPrior,
   type PopulationPrior,
   silentLogger,
@@ -15,10 +14,10 @@ import { type History, replayBaselines } from './baselines.js';
 import { isBackgroundUser, type Rating } from './data.js';
 import { fitFoldFeatures, fitItemFeatures } from './features.js';
 import { CORRECTION_AXIS, EMBEDDING_DIM, itemTable, replayAdapters } from './replay.js';
-import { type RunResult, type Summary, summarize } from './results.js';
+import { meanDifference, type RunResult, rootMean, type Summary, summarize } from './results.js';
 
 /** Nothing but what the data demand: all else is the engine's default. */
-const DEFAULTS = { embeddingDim: EMBEDDING_DIM, logger: silentLogger } as const satisfies AdapterPoolOptions;
+export const DEFAULTS = { embeddingDim: EMBEDDING_DIM, logger: silentLogger } as const satisfies AdapterPoolOptions;
 
 const FOLDS = 5;
 
@@ -58,7 +57,11 @@ export async function tryPrior(ratings: readonly Rating[], seed: number): Promis
 }
 
 /** What the background users would have told the pool, each one's ratings in the order of time. */
-function backgroundFeedback(background: readonly Rating[]): FeedbackBatch {
+export function backgroundFeedback(background: readonly Rating[]): {
+  userIds: string[];
+  content: Float32Array;
+  target: Float32Array;
+} {
   const folds = fitFoldFeatures(background, FOLDS).map(({ users, features }) => ({
     items: itemTable(features),
     histories: replayBaselines(
@@ -112,20 +115,14 @@ async function replay(
 }
 
 function startFigures(fresh: RunResult, informed: RunResult): StartFigures {
-  const meanOf = (errors: Float64Array) => errors.reduce((sum, error) => sum + error, 0) / errors.length;
-  const rootMean = (all: Float64Array[]) => Math.sqrt(meanOf(Float64Array.from(all.flatMap((errors) => [...errors]))));
   const startOf = ({ users }: RunResult, model: 'bias' | 'ridge' | 'adapter') =>
     users.map((user) => user[model].subarray(0, START));
   const [before, after] = [startOf(fresh, 'adapter'), startOf(informed, 'adapter')];
-  const differences = Float64Array.from(after, (errors, user) => meanOf(errors) - meanOf(before[user]));
-  const difference = meanOf(differences);
-  const variance = meanOf(differences.map((each) => (each - difference) ** 2));
   return {
-    bias: rootMean(startOf(fresh, 'bias')),
-    ridge: rootMean(startOf(fresh, 'ridge')),
-    fresh: rootMean(before),
-    informed: rootMean(after),
-    difference,
-    standardError: Math.sqrt(variance / differences.length),
+    bias: rootMean(startOf(fresh, 'bias'))!,
+    ridge: rootMean(startOf(fresh, 'ridge'))!,
+    fresh: rootMean(before)!,
+    informed: rootMean(after)!,
+    ...meanDifference(after, before),
   };
 }

@@ -87,6 +87,18 @@ export function rootMean(squaredErrors: readonly Float64Array[]): number | null 
   return count > 0 ? Math.sqrt(sum / count) : null;
 }
 
+/** Of the users' mean squared errors, after − before, and the standard error of that mean. */
+export function meanDifference(
+  after: readonly Float64Array[],
+  before: readonly Float64Array[],
+): { difference: number; standardError: number } {
+  const meanOf = (errors: Float64Array) => errors.reduce((sum, error) => sum + error, 0) / errors.length;
+  const differences = Float64Array.from(after, (errors, user) => meanOf(errors) - meanOf(before[user]));
+  const difference = meanOf(differences);
+  const variance = meanOf(differences.map((each) => (each - difference) ** 2));
+  return { difference, standardError: Math.sqrt(variance / differences.length) };
+}
+
 function gainShare(bias: number | null, ridge: number | null, model: number | null): number | null {
   if (bias === null || ridge === null || model === null || bias <= ridge) return null;
   return (bias - model) / (bias - ridge);

@@ -8,7 +8,7 @@ describe('adapters with default settings and the population prior', () => {
   let trial: PriorTrial;
   beforeAll(async () => {
     trial = await tryPrior(readRatings(shippedData()).ratings, 1);
-  });
+  }, 300_000);
 
   it('gain more than exact ridge regression, several times as much as without it', () => {
     expect(trial.informed.ridgeGainShare).toBeGreaterThan(1);
