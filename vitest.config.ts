@@ -10,9 +10,10 @@ export default defineConfig({
       { find: /^lorakeet\/serving$/, replacement: fileURLToPath(new URL('./src/serving/index.ts', import.meta.url)) },
       {
         find: /^lorakeet\/stores\/(.*)$/,
-        replacement: `${fileURLToPath(new URL('./src/stores/', import.meta.url))}$1-adapters.ts`,
+        replacement: `${fileURLToPath(new URL('./src/stores/', import.meta.url))}$1.ts`,
       },
       { find: /^lorakeet\/merge$/, replacement: fileURLToPath(new URL('./src/merge/index.ts', import.meta.url)) },
+      { find: /^lorakeet\/versions$/, replacement: fileURLToPath(new URL('./src/versions/index.ts', import.meta.url)) },
       { find: /^lorakeet\/testing$/, replacement: fileURLToPath(new URL('./src/testing/index.ts', import.meta.url)) },
       { find: /^#lorakeet\/(.*)\.js$/, replacement: `${fileURLToPath(new URL('./src/', import.meta.url))}$1.ts` },
     ],

@@ -41,6 +41,14 @@ export const ERROR_CODES = {
   ERR_REASONING_BANK_UNAVAILABLE: 'A ReasoningBank of another package cannot be loaded or made; the message says why.',
   ERR_USER_MISMATCH: 'Feedback of one user was given for the adapter of another.',
   ERR_REASONING_BANK_TIMEOUT: 'A ReasoningBank did not answer in time; what was asked of it goes on without it.',
+  ERR_VERSION_NOT_FOUND: 'An adapter has no such version, and no alias of that name points to one.',
+  ERR_VERSION_CONFLICT: 'A version number is taken, or an alias does not point where the caller believes it to.',
+  ERR_VERSION_QUARANTINED: 'The version was disabled, rolled back from or quarantined; release it first.',
+  ERR_VERSION_UNAPPROVED: 'The version is not approved; approve it, or override that with a reason.',
+  ERR_VERSION_IN_USE: 'An alias points to the version, so that it can be neither deleted nor quarantined.',
+  ERR_NO_ROLLBACK_TARGET:
+    'Nothing is active, or there is no version to go back to that is approved and not quarantined.',
+  ERR_ADAPTER_DISABLED: 'The kill switch of the adapter is on; only enabling an explicit version lifts it.',
 } as const satisfies Record<`ERR_${string}`, string>;
 
 export type LorakeetErrorCode = keyof typeof ERROR_CODES;

@@ -28,6 +28,35 @@ export function openSqlite(path: string, sources = SOURCES): SqliteDatabase {
   }
 }
 
+/** How long to wait for another process that is writing. */
+const BUSY_TIMEOUT_MS = 10_000;
+
+/**
+ * Opens a file that several processes may use at once, made with the tables of `schema` when new: WAL, and what is committed
+ * survives the power. `version` is that of the schema, kept as PRAGMA user_version. Throws ERR_SQLITE_UNAVAILABLE, and
+ * ERR_STORE_UNAVAILABLE for a file that cannot be used as `what`.
+ */
+export function openSqliteFile(path: string, what: string, schema: string, version: number): SqliteDatabase {
+  const database = openSqlite(path);
+  try {
+    database.exec(`
+      PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS};
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+    `);
+    inTransaction(database, () => {
+      const { user_version: found } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+      if (found === 0) database.exec(`${schema} PRAGMA user_version = ${version};`);
+      else if (found !== version) throw new Error(`the file's schema has version ${found}, expected ${version}`);
+    });
+    return database;
+  } catch (cause) {
+    database.close();
+    const text = `cannot use ${path} as ${what}: ${(cause as Error).message}`;
+    throw new LorakeetError('ERR_STORE_UNAVAILABLE', text, { cause });
+  }
+}
+
 /** Runs `work` in a transaction that takes the write lock at once: all of it happens, or nothing. */
 export function inTransaction<T>(database: SqliteDatabase, work: () => T): T {
   database.exec('BEGIN IMMEDIATE');

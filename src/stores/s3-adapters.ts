@@ -8,8 +8,6 @@ import {
 } from '../versions/adapter-store.js';
 import { S3Objects, type S3Options } from './s3-objects.js';
 
-export { type S3Object, S3Objects, type S3Options } from './s3-objects.js';
-
 /** Requests at a time: enough to fill a connection pool of the SDK, which has 50 sockets. */
 const CONCURRENCY = 32;
 

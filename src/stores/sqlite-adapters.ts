@@ -1,6 +1,5 @@
 /** Adapters in one SQLite file: durable, embedded, for one machine; the default for services that keep their users. */
-import { LorakeetError } from '../errors.js';
-import { inTransaction, openSqlite, type SqliteDatabase } from '../sqlite.js';
+import { inTransaction, openSqliteFile, type SqliteDatabase } from '../sqlite.js';
 import {
   type AdapterStore,
   requireAdapterIds,
@@ -8,15 +7,8 @@ import {
   type StoredAdapter,
 } from '../versions/adapter-store.js';
 
-/** PRAGMA user_version of a file with SCHEMA; 0 is a file without tables. */
 const SCHEMA_VERSION = 1;
-const SCHEMA = `
-  CREATE TABLE adapters (id BLOB PRIMARY KEY, bytes BLOB NOT NULL);
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`;
-
-/** How long to wait for another process that is writing. */
-const BUSY_TIMEOUT_MS = 10_000;
+const SCHEMA = 'CREATE TABLE adapters (id BLOB PRIMARY KEY, bytes BLOB NOT NULL);';
 
 /**
  * A store in a file. What save() has acknowledged survives the process and the power: every save is one transaction, synced.
@@ -34,19 +26,11 @@ export class SqliteAdapterStore implements AdapterStore {
    * or is something else.
    */
   constructor(path: string) {
-    this.#database = openSqlite(path);
-    try {
-      this.#prepareFile();
-      // ids as UTF-8 bytes: SQLite's text functions, collations and NUL have no say
-      this.#select = this.#database.prepare('SELECT bytes FROM adapters WHERE id = ?');
-      this.#upsert = this.#database.prepare('INSERT OR REPLACE INTO adapters (id, bytes) VALUES (?, ?)');
-      this.#delete = this.#database.prepare('DELETE FROM adapters WHERE id = ?');
-    } catch (cause) {
-      this.#database.close();
-      if (cause instanceof LorakeetError) throw cause;
-      const text = `cannot use ${path} as an adapter store: ${(cause as Error).message}`;
-      throw new LorakeetError('ERR_STORE_UNAVAILABLE', text, { cause });
-    }
+    this.#database = openSqliteFile(path, 'an adapter store', SCHEMA, SCHEMA_VERSION);
+    // ids as UTF-8 bytes: SQLite's text functions, collations and NUL have no say
+    this.#select = this.#database.prepare('SELECT bytes FROM adapters WHERE id = ?');
+    this.#upsert = this.#database.prepare('INSERT OR REPLACE INTO adapters (id, bytes) VALUES (?, ?)');
+    this.#delete = this.#database.prepare('DELETE FROM adapters WHERE id = ?');
   }
 
   async load(ids: readonly string[]): Promise<(Uint8Array | undefined)[]> {
@@ -71,23 +55,6 @@ export class SqliteAdapterStore implements AdapterStore {
   /** Closes the file; the store is of no use afterwards. */
   close(): void {
     this.#database.close();
-  }
-
-  #prepareFile(): void {
-    this.#database.exec(`
-      PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS};
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
-    `);
-    inTransaction(this.#database, () => {
-      const { user_version: version } = this.#database.prepare('PRAGMA user_version').get() as { user_version: number };
-      if (version === 0) {
-        this.#database.exec(SCHEMA);
-      } else if (version !== SCHEMA_VERSION) {
-        const text = `the file's schema has version ${version}, expected ${SCHEMA_VERSION}`;
-        throw new LorakeetError('ERR_STORE_UNAVAILABLE', text);
-      }
-    });
   }
 }
 

@@ -1,0 +1,1 @@
+export { FileVersionStore } from './file-versions.js';

@@ -1,0 +1,2 @@
+export { MemoryAdapterStore } from './memory-adapters.js';
+export { MemoryVersionStore } from './memory-versions.js';

@@ -1,0 +1,1 @@
+export { SqliteAdapterStore } from './sqlite-adapters.js';
