@@ -3,7 +3,7 @@ import { fail, requireInteger } from '../checks.js';
 import type { SlabSection } from '../kernels/layout.js';
 import { type AdapterShape, parameterCountOf, requireAdapterShape } from './config.js';
 import { allocateEnvelope, CHECKSUM_BYTES, type EnvelopeKind, openEnvelope, sealEnvelope, viewOf } from './envelope.js';
-import { decodeMeta, encodeMeta, type JsonObject } from './meta.js';
+import { decodeMeta, encodedMetaLength, encodeMeta, type JsonObject } from './meta.js';
 import {
   type AdapterState,
   NON_NEGATIVE_SECTIONS,
@@ -97,7 +97,7 @@ export function decodeAdapter(bytes: Uint8Array): AdapterState {
 
 /** Exactly encodeAdapter(state).length, without encoding. Not to be stored in `meta`, whose length it depends on. */
 export function encodedSize(state: AdapterState): number {
-  return sizeFor(state, encodeMeta('state.meta', state.meta).length);
+  return sizeFor(state, encodedMetaLength('state.meta', state.meta));
 }
 
 function sizeFor(state: AdapterState, metaBytes: number): number {

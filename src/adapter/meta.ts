@@ -22,11 +22,23 @@ const MAX_META_DEPTH = 32;
 export function encodeMeta(name: string, meta: JsonObject): Buffer {
   if (!isPlainObject(meta)) fail('ERR_INVALID_ARGUMENT', name, meta, 'a plain object');
   requireJson(name, meta, 1);
-  const bytes = Buffer.from(JSON.stringify(meta), 'utf8');
-  if (bytes.length > MAX_META_BYTES) {
-    fail('ERR_INVALID_ARGUMENT', name, bytes, `at most ${MAX_META_BYTES} bytes as JSON`);
+  const json = JSON.stringify(meta);
+  requireShort(name, json);
+  return Buffer.from(json, 'utf8');
+}
+
+/** encodeMeta(name, meta).length for a `meta` of JSON values, which are not checked, without encoding. */
+export function encodedMetaLength(name: string, meta: JsonObject): number {
+  return requireShort(name, JSON.stringify(meta));
+}
+
+/** The length in bytes. */
+function requireShort(name: string, json: string): number {
+  const length = Buffer.byteLength(json, 'utf8');
+  if (length > MAX_META_BYTES) {
+    fail('ERR_INVALID_ARGUMENT', name, length, `at most ${MAX_META_BYTES} bytes as JSON`);
   }
-  return bytes;
+  return length;
 }
 
 /** Throws ERR_ADAPTER_CORRUPT unless `bytes` are what encodeMeta writes for some object. */

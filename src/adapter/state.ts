@@ -95,14 +95,13 @@ export function readFromSlab(
   previous: AdapterState,
 ): AdapterState {
   requireFit(previous, layout);
-  const { shape, meta, fisher, anchor } = previous;
-  const state: AdapterState = { shape, meta, step, weights: previous.weights };
-  if (fisher) Object.assign(state, { fisher: fisher.slice(), anchor: anchor?.slice() });
-  if (previous.moment1 && step === previous.step) {
-    Object.assign(state, { moment1: previous.moment1.slice(), moment2: previous.moment2?.slice() });
-  }
-  for (const section of layout.sections) {
-    state[section] = (sectionView(layout, slabs, section, index) as Float32Array).slice();
+  const { shape, meta, weights } = previous;
+  const state: AdapterState = { shape, meta, step, weights };
+  for (const section of SECTION_ORDER) {
+    const isMoment = section === 'moment1' || section === 'moment2';
+    const kept = isMoment && step !== previous.step ? undefined : previous[section];
+    const values = sectionView(layout, slabs, section, index) ?? kept;
+    if (values) state[section] = values.slice();
   }
   return state;
 }
@@ -120,6 +119,7 @@ function requireFit(state: AdapterState, layout: SlabLayout): void {
 
 /** Throws ERR_OUT_OF_RANGE naming the first element below 0. */
 export function requireNonNegative(name: string, values: Float32Array): void {
-  const i = values.findIndex((value) => value < 0);
-  if (i >= 0) fail('ERR_OUT_OF_RANGE', `${name}[${i}]`, values[i], 'a number that is not negative');
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < 0) fail('ERR_OUT_OF_RANGE', `${name}[${i}]`, values[i], 'a number that is not negative');
+  }
 }

@@ -2,21 +2,14 @@
 import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
 import { requireNumber } from '../checks.js';
 import { LorakeetError } from '../errors.js';
-import type { KernelBackend, KernelPool, PoolConfig } from '../kernels/contract.js';
+import type { KernelBackend, KernelPool, PoolConfig, UpdateBatch, UpdateReport } from '../kernels/contract.js';
 import { SlotList } from '../kernels/slot-list.js';
 import type { ConfiguredSettings } from '../reasoning/hints.js';
 import { contrastiveLossOf } from './contrastive.js';
 import { learningRateAt, poolConfigOf, type ResolvedConfig } from './options.js';
 import { Retention } from './retention.js';
-import {
-  type FeedbackRows,
-  isLongStep,
-  lossOf,
-  meanSquaredError,
-  type StepRows,
-  stepBatch,
-  updateNow,
-} from './training-step.js';
+import { StepMemory } from './step-memory.js';
+import { type FeedbackRows, isLongStep, lossOf, meanSquaredError, type StepRows } from './training-step.js';
 import { nextAverageLoss, readUserMeta, toJson } from './user-meta.js';
 
 /** Long updates in flight at a time; each has a slot of its own while it runs. */
@@ -26,11 +19,14 @@ export class AdapterTrainer {
   readonly #config: ResolvedConfig;
   readonly #pool: KernelPool;
   readonly #scratch = new SlotList(SCRATCH_SLOTS);
+  /** Of steps that do not leave the main thread: each has come and gone before the next. */
+  readonly #short: StepMemory;
   readonly #retention: Retention | undefined;
 
   constructor(backend: KernelBackend, config: ResolvedConfig) {
     this.#config = config;
     this.#pool = backend.createPool(poolConfigOf(config, SCRATCH_SLOTS));
+    this.#short = this.#takeMemory();
     this.#retention = Retention.of(config);
   }
 
@@ -50,49 +46,44 @@ export class AdapterTrainer {
     avgInferenceMs: number,
     observe?: (y: Float32Array) => void,
   ): Promise<AdapterState> {
-    const slot = this.#takeSlot();
+    const meta = readUserMeta(previous.meta);
+    const batchRows: StepRows = this.#retention?.withReplayOf(meta.userId, rows) ?? rows;
+    const isLong = isLongStep(this.#pool, batchRows);
+    const memory = isLong ? this.#takeMemory() : this.#short;
     try {
-      const { layout } = this.#pool;
-      const meta = readUserMeta(previous.meta);
       const learningRate = learningRateAt(this.#config, meta.version - 1, settings.learningRate);
-      const slots = Uint32Array.of(slot);
-      const slab = new Float32Array(layout.slabLength);
-      const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
-      this.#pool.write(slots, slab, steps);
-      const batchRows: StepRows = this.#retention?.withReplayOf(meta.userId, rows) ?? rows;
+      this.#write(previous, memory);
       // no await for a short step, so that it has come and gone before anything else can run
-      const isLong = isLongStep(this.#pool, batchRows);
-      const trial = { slots: new Uint32Array(batchRows.count).fill(slot), x: batchRows.x };
+      const trial = memory.apply(batchRows);
       const contrastive = contrastiveLossOf(this.#config, rows, meta);
       let { target } = batchRows;
       let contrastBefore = 0;
       if (observe || contrastive) {
-        const y = isLong ? await this.#pool.applyAsync(trial) : this.#apply(trial);
+        const y = isLong ? await this.#pool.applyAsync(trial) : this.#applyNow(trial, memory);
         observe?.(y.subarray(0, rows.x.length));
         if (contrastive) {
           contrastBefore = contrastive.at(y);
           target = contrastive.targetsAt(y);
         }
       }
-      const batch = stepBatch(
-        slot,
+      const batch = memory.update(
         { ...batchRows, target },
         {
           learningRate,
           maxGradNorm: settings.clipThreshold,
-          ...(this.#config.useEWC && { ewcLambda: settings.ewcLambda }),
+          ewcLambda: this.#config.useEWC ? settings.ewcLambda : undefined,
         },
       );
-      const report = isLong ? await this.#pool.updateAsync(batch) : updateNow(this.#pool, batch);
+      const report = isLong ? await this.#pool.updateAsync(batch) : this.#updateNow(batch, memory);
       const squaredError = lossOf(report);
       const lossBefore = contrastive ? contrastBefore : squaredError;
       const due = this.#retention?.observeOf(meta.userId, rows, lossBefore);
+      const { slots } = memory;
       if (due) this.#pool.consolidate({ slots, ...due, decay: this.#config.consolidation.decay });
-      this.#pool.read(slots, slab, steps);
-      const y = isLong ? await this.#pool.applyAsync(trial) : this.#apply(trial);
+      const y = isLong ? await this.#pool.applyAsync(trial) : this.#applyNow(trial, memory);
       const after = contrastive ? contrastive.at(y) : meanSquaredError(y, batchRows.target);
       const lossAfter = requireNumber('loss after the step', after, {}, 'ERR_NOT_FINITE');
-      const next = readFromSlab(layout, slab, 0, steps[0], previous);
+      const next = this.#read(previous, memory);
       const now = Date.now();
       next.meta = toJson({
         ...meta,
@@ -107,37 +98,52 @@ export class AdapterTrainer {
       });
       return next;
     } finally {
-      this.#scratch.release(slot);
+      if (isLong) this.#giveBack(memory);
     }
   }
 
   async consolidate(previous: AdapterState, rows: { rowOffsets: Uint32Array; x: Float32Array }): Promise<AdapterState> {
-    const slot = this.#takeSlot();
+    const memory = this.#takeMemory();
     try {
-      const { layout } = this.#pool;
-      const slots = Uint32Array.of(slot);
-      const slab = new Float32Array(layout.slabLength);
-      const steps = Uint32Array.of(writeToSlab(previous, layout, slab));
-      this.#pool.write(slots, slab, steps);
+      this.#write(previous, memory);
+      const { slots } = memory;
       await this.#pool.consolidateAsync({ slots, ...rows, decay: this.#config.consolidation.decay });
-      this.#pool.read(slots, slab, steps);
-      const next = readFromSlab(layout, slab, 0, steps[0], previous);
+      const next = this.#read(previous, memory);
       next.meta = toJson({ ...readUserMeta(previous.meta), updatedAt: Date.now() });
       return next;
     } finally {
-      this.#scratch.release(slot);
+      this.#giveBack(memory);
     }
   }
 
-  #takeSlot(): number {
+  #takeMemory(): StepMemory {
     const slot = this.#scratch.take();
     if (slot === undefined) throw new LorakeetError('ERR_POOL_FULL', `${SCRATCH_SLOTS} updates are already running`);
-    return slot;
+    return new StepMemory(this.#pool.layout, slot);
   }
 
-  #apply(batch: { slots: Uint32Array; x: Float32Array }): Float32Array {
-    const y = new Float32Array(batch.x.length);
+  #giveBack({ slots }: StepMemory): void {
+    this.#scratch.release(slots[0]);
+  }
+
+  #write(state: AdapterState, { slots, slab, steps }: StepMemory): void {
+    steps[0] = writeToSlab(state, this.#pool.layout, slab);
+    this.#pool.write(slots, slab, steps);
+  }
+
+  #read(previous: AdapterState, { slots, slab, steps }: StepMemory): AdapterState {
+    this.#pool.read(slots, slab, steps);
+    return readFromSlab(this.#pool.layout, slab, 0, steps[0], previous);
+  }
+
+  #applyNow(batch: { slots: Uint32Array; x: Float32Array }, memory: StepMemory): Float32Array {
+    const y = memory.output(batch.x.length);
     this.#pool.apply(batch, y);
     return y;
+  }
+
+  #updateNow(batch: UpdateBatch, { report }: StepMemory): UpdateReport {
+    this.#pool.update(batch, report);
+    return report;
   }
 }

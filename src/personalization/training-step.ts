@@ -33,19 +33,6 @@ export interface StepSettings {
   ewcLambda?: number;
 }
 
-export function stepBatch(slot: number, { count, x, target }: StepRows, settings: StepSettings): UpdateBatch {
-  const { learningRate, maxGradNorm, ewcLambda } = settings;
-  return {
-    slots: Uint32Array.of(slot),
-    rowOffsets: Uint32Array.of(0, count),
-    x,
-    target,
-    learningRate: Float32Array.of(learningRate),
-    maxGradNorm: Float32Array.of(maxGradNorm),
-    ...(ewcLambda !== undefined && { ewcLambda: Float32Array.of(ewcLambda) }),
-  };
-}
-
 /** The synchronous counterpart of pool.updateAsync. */
 export function updateNow(pool: KernelPool, batch: UpdateBatch): UpdateReport {
   const users = batch.slots.length;
