@@ -48,6 +48,7 @@ export {
 export { type AgenticFlowBank, fromAgenticFlow } from './reasoning/agentic-flow.js';
 export type { ConsolidationResult, ReasoningBankStats } from './reasoning/connection.js';
 export type {
+  AdaptationEpisode,
   AdaptationHints,
   AdaptationSituation,
   EpisodeInput,

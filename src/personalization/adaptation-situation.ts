@@ -1,6 +1,5 @@
 /** An update in the terms of a ReasoningBank: what is known before it, and what came of it. */
-import type { AdaptationHints, AdaptationSituation } from '../reasoning/contract.js';
-import type { Episode } from '../reasoning/episode.js';
+import type { AdaptationEpisode, AdaptationHints, AdaptationSituation } from '../reasoning/contract.js';
 import { feedbackStatistics } from '../reasoning/feedback-statistics.js';
 import type { ConfiguredSettings } from '../reasoning/hints.js';
 import type { ResolvedConfig } from './options.js';
@@ -47,11 +46,7 @@ export function situationOf(
     ...configuredSettings(config),
     useEWC: config.useEWC,
     optimizer: config.optimizer.kind,
-    feedback: feedbackStatistics({
-      ...rows,
-      meanReward: rewards / rows.count,
-      targetShare: targets / rows.count,
-    }),
+    feedback: feedbackStatistics(rows, { meanReward: rewards / rows.count, targetShare: targets / rows.count }),
   };
 }
 
@@ -60,23 +55,28 @@ export function episodeOf(
   situation: AdaptationSituation,
   settings: ConfiguredSettings,
   hints: AdaptationHints,
-  previous: { version: number; avgLoss: number },
+  previous: { version: number; avgLoss: number; correctionRms: number },
   updated: UserLoRAAdapter,
-  measured: { correctionRms: number; trainingTimeMs: number },
-): Episode {
+  trainingTimeMs: number,
+): AdaptationEpisode {
   const { avgLoss, totalSamples, lastBatch } = updated.metadata;
   const { lossBefore, lossAfter } = lastBatch as NonNullable<typeof lastBatch>;
   return {
-    situation: { ...situation, ...settings, previousVersion: previous.version, previousLoss: previous.avgLoss },
-    hintsUsed: Object.keys(hints).length > 0,
+    input: {
+      ...situation,
+      ...settings,
+      previousVersion: previous.version,
+      previousLoss: previous.avgLoss,
+      reasoningBankHintsUsed: Object.keys(hints).length > 0,
+    },
     output: {
       newVersion: updated.version,
       avgLoss,
       lossBefore,
-      correctionRms: measured.correctionRms,
+      correctionRms: previous.correctionRms,
       lossAfter,
       lossImprovement: lossBefore - lossAfter,
-      trainingTimeMs: measured.trainingTimeMs,
+      trainingTimeMs,
       totalSamples,
     },
   };

@@ -10,10 +10,13 @@ import { learningRateAt, poolConfigOf, type ResolvedConfig } from './options.js'
 import { Retention } from './retention.js';
 import { StepMemory } from './step-memory.js';
 import { type FeedbackRows, isLongStep, lossOf, meanSquaredError, type StepRows } from './training-step.js';
-import { nextAverageLoss, readUserMeta, toJson } from './user-meta.js';
+import { nextAverageLoss, readUserMeta, toJson, type UserMeta } from './user-meta.js';
 
 /** Long updates in flight at a time; each has a slot of its own while it runs. */
 const SCRATCH_SLOTS = 65_536;
+
+/** Is shown the adapter as it is before a step: its output for the rows, for now only, and what is known of it. */
+export type StepObserver = (y: Float32Array, meta: UserMeta) => void;
 
 export class AdapterTrainer {
   readonly #config: ResolvedConfig;
@@ -38,13 +41,13 @@ export class AdapterTrainer {
     this.#pool.close();
   }
 
-  /** The next version of `previous`. `observe` is shown its output for the rows as it is before the step. */
+  /** The next version of `previous`. */
   async train(
     previous: AdapterState,
     rows: FeedbackRows,
     settings: ConfiguredSettings,
     avgInferenceMs: number,
-    observe?: (y: Float32Array) => void,
+    observe?: StepObserver,
   ): Promise<AdapterState> {
     const meta = readUserMeta(previous.meta);
     const batchRows: StepRows = this.#retention?.withReplayOf(meta.userId, rows) ?? rows;
@@ -60,7 +63,7 @@ export class AdapterTrainer {
       let contrastBefore = 0;
       if (observe || contrastive) {
         const y = isLong ? await this.#pool.applyAsync(trial) : this.#applyNow(trial, memory);
-        observe?.(y.subarray(0, rows.x.length));
+        observe?.(y.subarray(0, rows.x.length), meta);
         if (contrastive) {
           contrastBefore = contrastive.at(y);
           target = contrastive.targetsAt(y);

@@ -12,7 +12,7 @@ import type { SimilarAdaptation } from '../reasoning/episode.js';
 import type { ConfiguredSettings } from '../reasoning/hints.js';
 import { advisedSettings, configuredSettings, episodeOf, situationOf } from './adaptation-situation.js';
 import { recordOf, stateOf } from './adapter-record.js';
-import { AdapterTrainer } from './adapter-trainer.js';
+import { AdapterTrainer, type StepObserver } from './adapter-trainer.js';
 import { openBackend } from './backend.js';
 import { gatherFeedback, requireUserId } from './feedback.js';
 import { ForwardPass } from './forward-pass.js';
@@ -31,7 +31,7 @@ import type {
   WarmStartOptions,
 } from './types.js';
 import { UpdateChains } from './update-chains.js';
-import { newUserMeta, readUserMeta } from './user-meta.js';
+import { newUserMeta } from './user-meta.js';
 
 /** A bank that was asked for advice when an update was called. */
 interface Consultation {
@@ -305,17 +305,13 @@ export class LoRAPersonalizationEngine {
     const hints = this.#reasoning.bank === bank ? advice.hints : {};
     const settings = advisedSettings(this.#settings, hints);
     const started = performance.now();
-    let correctionRms = 0;
-    const updated = await this.#train(previous, rows, settings, (y) => {
-      correctionRms = Math.sqrt(meanSquaredError(y, rows.x));
+    let start = { version: 0, avgLoss: 0, correctionRms: 0 };
+    const updated = await this.#train(previous, rows, settings, (y, { version, avgLoss }) => {
+      start = { version, avgLoss, correctionRms: Math.sqrt(meanSquaredError(y, rows.x)) };
     });
     if (this.#reasoning.bank !== bank) return updated;
     const trainingTimeMs = performance.now() - started;
-    const start = readUserMeta(previous.meta);
-    await this.#reasoning.record(
-      bank,
-      episodeOf(situation, settings, hints, start, updated, { correctionRms, trainingTimeMs }),
-    );
+    await this.#reasoning.record(bank, episodeOf(situation, settings, hints, start, updated, trainingTimeMs));
     return updated;
   }
 
@@ -323,7 +319,7 @@ export class LoRAPersonalizationEngine {
     previous: AdapterState,
     rows: FeedbackRows,
     settings: ConfiguredSettings,
-    observe?: (y: Float32Array) => void,
+    observe?: StepObserver,
   ): Promise<UserLoRAAdapter> {
     const updated = recordOf(await this.#trainer.train(previous, rows, settings, this.#forward.averageMs, observe));
     this.#similar.remember(updated);

@@ -26,9 +26,9 @@ export function requirePattern(pattern: ReasoningBankPattern): ReasoningBankPatt
   const { sessionId, task, input, output, critique, success, reward, latencyMs } = pattern;
   requireText('pattern.sessionId', sessionId);
   requireText('pattern.task', task);
-  for (const [name, value] of Object.entries({ input, output, critique })) {
-    if (value !== undefined) requireText(`pattern.${name}`, value);
-  }
+  if (input !== undefined) requireText('pattern.input', input);
+  if (output !== undefined) requireText('pattern.output', output);
+  if (critique !== undefined) requireText('pattern.critique', critique);
   if (typeof success !== 'boolean') fail('ERR_INVALID_ARGUMENT', 'pattern.success', success, 'true or false');
   requireReward('pattern.reward', reward);
   if (latencyMs !== undefined) requireNumber('pattern.latencyMs', latencyMs, { min: 0 }, 'ERR_OUT_OF_RANGE');

@@ -3,9 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { describe, requireInteger, requireNumber } from '../checks.js';
 import type { Logger } from '../logger.js';
 import { type Advice, Advisor, type AdvisorSettings } from './advisor.js';
-import { type AdaptationSituation, type ReasoningBankInstance, requireReasoningBank } from './contract.js';
+import {
+  type AdaptationEpisode,
+  type AdaptationSituation,
+  type ReasoningBankInstance,
+  requireReasoningBank,
+} from './contract.js';
 import { withDeadline } from './deadline.js';
-import { type Episode, type SimilarAdaptation, similarAdaptationOf } from './episode.js';
+import { type SimilarAdaptation, similarAdaptationOf } from './episode.js';
 import { type EpisodeCounts, EpisodeRecorder, reasonOf } from './episode-recorder.js';
 import type { ConfiguredSettings } from './hints.js';
 
@@ -88,7 +93,7 @@ export class BankConnection {
   }
 
   /** See EpisodeRecorder.record. */
-  record(bank: ReasoningBankInstance, episode: Episode): Promise<void> | undefined {
+  record(bank: ReasoningBankInstance, episode: AdaptationEpisode): Promise<void> | undefined {
     return this.#recorder.record(bank, episode);
   }
 

@@ -40,10 +40,12 @@ export interface ReasoningBankPattern {
   /** 0 … 1 */
   reward: number;
   latencyMs?: number;
+  /** What `input` and `output` say, for a bank that would otherwise parse them; it does not come back. */
+  episode?: AdaptationEpisode;
 }
 
 /** As it comes back: what was stored and, from a bank that says so, its id and how well it fits. */
-export interface RetrievedPattern extends ReasoningBankPattern {
+export interface RetrievedPattern extends Omit<ReasoningBankPattern, 'episode'> {
   id?: number;
   /** 1 is the query itself; −1 … 1 */
   similarity?: number;
@@ -137,6 +139,12 @@ export interface EpisodeOutput {
   lossImprovement: number;
   trainingTimeMs: number;
   totalSamples: number;
+}
+
+/** An update that has been done. */
+export interface AdaptationEpisode {
+  input: EpisodeInput;
+  output: EpisodeOutput;
 }
 
 /** The documented name of an update, under which its episode is stored and similar ones are looked for. */

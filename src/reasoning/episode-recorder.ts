@@ -1,9 +1,9 @@
 /** Stores episodes in the background: in order, in a bounded queue, and without anybody having to wait or to fail. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from '../logger.js';
-import type { ReasoningBankInstance } from './contract.js';
+import type { AdaptationEpisode, ReasoningBankInstance } from './contract.js';
 import { withDeadline } from './deadline.js';
-import { type Episode, patternOf } from './episode.js';
+import { patternOf } from './episode.js';
 
 export interface EpisodeCounts {
   /** Waiting to be stored, or being stored. */
@@ -17,7 +17,7 @@ export interface EpisodeCounts {
 
 interface Pending {
   bank: ReasoningBankInstance;
-  episode: Episode;
+  episode: AdaptationEpisode;
 }
 
 /** Episodes handed to a bank together, so that it can store them in one transaction. */
@@ -52,7 +52,7 @@ export class EpisodeRecorder {
    * Queues the episode; the oldest one goes if there is no room. A result is for the caller to wait for before the next
    * episode: a loop that awaits nothing but updates would otherwise never let the background run.
    */
-  record(bank: ReasoningBankInstance, episode: Episode): Promise<void> | undefined {
+  record(bank: ReasoningBankInstance, episode: AdaptationEpisode): Promise<void> | undefined {
     this.#queue.push({ bank, episode });
     if (this.#queue.length > this.#maxPending) {
       this.#queue.shift();

@@ -1,19 +1,10 @@
 /** What one update was like, as the documents have it stored, and as it is read back from any bank. */
 import {
-  type AdaptationSituation,
+  type AdaptationEpisode,
   adaptationTask,
-  type EpisodeInput,
-  type EpisodeOutput,
   type ReasoningBankPattern,
   type RetrievedPattern,
 } from './contract.js';
-
-/** An update that has been done. `situation` has the settings that were used. */
-export interface Episode {
-  situation: AdaptationSituation;
-  hintsUsed: boolean;
-  output: EpisodeOutput;
-}
 
 /** A batch's loss below which its update counts as a success, as documented. */
 const SUCCESS_LOSS = 0.15;
@@ -22,21 +13,22 @@ const SUCCESS_LOSS = 0.15;
  * The documented record of an episode. It is a success if the step did not raise the loss on its own batch and left it
  * below 0.15; the reward is 1 − that loss, not below 0.
  */
-export function patternOf({ situation, hintsUsed, output }: Episode, sessionId: string): ReasoningBankPattern {
-  const input: EpisodeInput = { ...situation, reasoningBankHintsUsed: hintsUsed };
+export function patternOf(episode: AdaptationEpisode, sessionId: string): ReasoningBankPattern {
+  const { input, output } = episode;
   const { lossBefore, lossAfter, trainingTimeMs } = output;
-  const settings = `learning rate ${situation.learningRate}${hintsUsed ? ', on advice' : ''}`;
+  const settings = `learning rate ${input.learningRate}${input.reasoningBankHintsUsed ? ', on advice' : ''}`;
   return {
     sessionId,
-    task: adaptationTask(situation),
+    task: adaptationTask(input),
     input: JSON.stringify(input),
     output: JSON.stringify(output),
     critique:
       `Loss ${lossBefore.toPrecision(4)} before and ${lossAfter.toPrecision(4)} after the step ` +
-      `on ${situation.batchSize} samples (${settings})`,
+      `on ${input.batchSize} samples (${settings})`,
     success: lossAfter < SUCCESS_LOSS && lossAfter <= lossBefore,
     reward: Math.max(0, 1 - lossAfter),
     latencyMs: trainingTimeMs,
+    episode,
   };
 }
 

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type Episode, patternOf } from '../../src/reasoning/episode.js';
+import type { AdaptationEpisode } from '../../src/reasoning/contract.js';
+import { patternOf } from '../../src/reasoning/episode.js';
 import { EpisodeRecorder } from '../../src/reasoning/episode-recorder.js';
 import { failingBank, hangingBank, ListBank, ListLogger } from './banks.js';
 
-function episode(newVersion: number, lossBefore = 0.3, lossAfter = 0.08): Episode {
+function episode(newVersion: number, lossBefore = 0.3, lossAfter = 0.08): AdaptationEpisode {
   return {
-    situation: {
+    input: {
       userId: 'u',
       rank: 4,
       embeddingDim: 64,
@@ -18,8 +19,8 @@ function episode(newVersion: number, lossBefore = 0.3, lossAfter = 0.08): Episod
       ewcLambda: 0.5,
       optimizer: 'adamw',
       feedback: { meanReward: 1, targetShare: 1, inputRms: 1, residualRms: 0.5, coherence: 0.1 },
+      reasoningBankHintsUsed: true,
     },
-    hintsUsed: true,
     output: {
       newVersion,
       avgLoss: 0.2,
@@ -45,7 +46,7 @@ describe('the record of an episode', () => {
       latencyMs: 1.5,
     });
     expect(pattern.reward).toBeCloseTo(0.92, 12);
-    expect(JSON.parse(pattern.input as string)).toEqual({ ...episode(3).situation, reasoningBankHintsUsed: true });
+    expect(JSON.parse(pattern.input as string)).toEqual(episode(3).input);
     expect(JSON.parse(pattern.output as string)).toEqual(episode(3).output);
     expect(pattern.critique).toContain('0.3000 before and 0.08000 after');
   });

@@ -17,7 +17,7 @@ import type {
   ReasoningBankPattern,
   RetrievedPattern,
 } from '../contract.js';
-import { episodeOf, isSituation } from './episode.js';
+import { type Episode, episodeOf, isSituation } from './episode.js';
 import { sumsOf } from './evidence.js';
 import { GroupCommit } from './group-commit.js';
 import { PatternIndex } from './pattern-index.js';
@@ -25,7 +25,7 @@ import { ProvenUsers, proofOf } from './proven-users.js';
 import { recommendationOf } from './recommendation.js';
 import { bucketOf, conditionsOf } from './situation.js';
 import { type EpisodeRecord, findSkills, type Skill, type SkillEvidence } from './skills.js';
-import { BankStore, type NewEpisode, type StoredEpisode } from './store.js';
+import { BankStore, type StoredEpisode } from './store.js';
 import { StrategyLearner } from './strategy-learner.js';
 
 export interface EmbeddedBankOptions {
@@ -53,6 +53,12 @@ export interface EmbeddedBankStats {
   skills: number;
 }
 
+/** What storePattern() was given, and what of it the bank reads. */
+interface NewEpisode {
+  pattern: ReasoningBankPattern;
+  episode: Episode | undefined;
+}
+
 const OPTIONS: readonly (keyof EmbeddedBankOptions)[] = ['maxEpisodes', 'maxAgeDays', 'exploration', 'seed', 'now'];
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Pruning goes this share below the limit, so that it is not needed again for every episode. */
@@ -74,7 +80,7 @@ export class ReasoningBank implements ReasoningBankInstance {
   readonly #skills = new Map<string, { skill: Skill; evidence: SkillEvidence }>();
   readonly #limits: Required<PruneOptions>;
   readonly #now: () => number;
-  readonly #commits = new GroupCommit<Omit<NewEpisode, 'createdAt'>, number>((episodes) => this.#insert(episodes));
+  readonly #commits = new GroupCommit<NewEpisode, number>((episodes) => this.#insert(episodes));
   #closed = false;
 
   /**
@@ -105,7 +111,7 @@ export class ReasoningBank implements ReasoningBankInstance {
   async storePattern(pattern: ReasoningBankPattern): Promise<number> {
     this.#requireOpen();
     const checked = requirePattern(pattern);
-    return this.#commits.add({ pattern: checked, episode: episodeOf(checked) });
+    return this.#commits.add({ pattern: checked, episode: episodeOf(pattern) });
   }
 
   /** Exact: every pattern that passes the filters is compared. */
@@ -198,11 +204,11 @@ export class ReasoningBank implements ReasoningBankInstance {
     this.#store.close();
   }
 
-  #insert(episodes: readonly Omit<NewEpisode, 'createdAt'>[]): number[] {
+  #insert(episodes: readonly NewEpisode[]): number[] {
     const createdAt = this.#now();
-    const dated = episodes.map((one) => ({ ...one, createdAt }));
-    const ids = this.#store.insert(dated);
-    dated.forEach(({ pattern: { task, success, reward }, episode }, i) => {
+    const patterns = episodes.map(({ pattern }) => pattern);
+    const ids = this.#store.insert(patterns, createdAt);
+    episodes.forEach(({ pattern: { task, success, reward }, episode }, i) => {
       this.#takeIn({ id: ids[i], createdAt, task, success, reward, episode, skill: null });
     });
     const { maxEpisodes } = this.#limits;

@@ -1,4 +1,4 @@
-/** An episode's structured part, read from the JSON that the contract stores it as. */
+/** An episode's structured part: as it came, or read from the JSON that the contract stores it as. */
 import type { AdaptationSituation, EpisodeInput, EpisodeOutput, ReasoningBankPattern } from '../contract.js';
 
 /** What situations are compared by. */
@@ -11,9 +11,11 @@ export interface Episode {
 }
 
 /** The pattern's structured part; undefined if it is some other pattern, which is then known by its words alone. */
-export function episodeOf(pattern: Pick<ReasoningBankPattern, 'input' | 'output'>): Episode | undefined {
-  const input = parseObject(pattern.input);
-  const output = parseObject(pattern.output);
+export function episodeOf(pattern: Pick<ReasoningBankPattern, 'input' | 'output' | 'episode'>): Episode | undefined {
+  const { input, output } = pattern.episode ?? {
+    input: parseObject(pattern.input),
+    output: parseObject(pattern.output),
+  };
   if (!input || !output || !isSituation(input)) return undefined;
   const { lossBefore, correctionRms, lossAfter } = output as Partial<EpisodeOutput>;
   if (!isAtLeast(lossBefore, 0) || !isAtLeast(correctionRms, 0) || !isAtLeast(lossAfter, 0)) return undefined;

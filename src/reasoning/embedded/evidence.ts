@@ -159,5 +159,6 @@ function zeroSums({ arm, stage }: Pick<Sums, 'arm' | 'stage'>): Sums {
 }
 
 function addScaled(sums: Sums, more: Sums, weight: number, perLoss = 1): void {
-  for (const term of TERMS) sums[term] += weight * more[term] * perLoss ** UNITS[term];
+  const scales = [weight, weight * perLoss, weight * perLoss ** 2];
+  for (const term of TERMS) sums[term] += more[term] * scales[UNITS[term]];
 }

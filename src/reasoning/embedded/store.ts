@@ -1,8 +1,8 @@
-/** The bank's file: episodes as they came, with their structured features as columns, and skills with their evidence. */
+/** The bank's file: episodes as they came, their structured features in JSON, and skills with their evidence. */
 import { LorakeetError } from '../../errors.js';
 import { inTransaction, openSqlite, type SqliteDatabase } from '../../sqlite.js';
 import type { ReasoningBankPattern } from '../contract.js';
-import type { Episode } from './episode.js';
+import { type Episode, episodeOf } from './episode.js';
 import type { Skill, SkillEvidence } from './skills.js';
 
 const SCHEMA_VERSION = 2;
@@ -10,11 +10,7 @@ const SCHEMA = `
   CREATE TABLE episodes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, created_at INTEGER NOT NULL, skill INTEGER,
     session_id TEXT NOT NULL, task TEXT NOT NULL, input TEXT, output TEXT, critique TEXT,
-    success INTEGER NOT NULL, reward REAL NOT NULL, latency_ms REAL,
-    user_id TEXT, optimizer TEXT, embedding_dim INTEGER, rank INTEGER, batch_size INTEGER, previous_version INTEGER,
-    learning_rate REAL, clip_threshold REAL, ewc_lambda REAL,
-    mean_reward REAL, target_share REAL, input_rms REAL, residual_rms REAL, coherence REAL,
-    loss_before REAL, correction_rms REAL, loss_after REAL
+    success INTEGER NOT NULL, reward REAL NOT NULL, latency_ms REAL
   );
   CREATE TABLE skills (
     id INTEGER PRIMARY KEY AUTOINCREMENT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
@@ -24,45 +20,13 @@ const SCHEMA = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
-const COLUMNS = [
-  'created_at',
-  'session_id',
-  'task',
-  'input',
-  'output',
-  'critique',
-  'success',
-  'reward',
-  'latency_ms',
-  'user_id',
-  'optimizer',
-  'embedding_dim',
-  'rank',
-  'batch_size',
-  'previous_version',
-  'learning_rate',
-  'clip_threshold',
-  'ewc_lambda',
-  'mean_reward',
-  'target_share',
-  'input_rms',
-  'residual_rms',
-  'coherence',
-  'loss_before',
-  'correction_rms',
-  'loss_after',
-];
+const COLUMNS = ['created_at', 'session_id', 'task', 'input', 'output', 'critique', 'success', 'reward', 'latency_ms'];
+const MARKS = `(${COLUMNS.map(() => '?')})`;
 
-/** Only shown, never compared. */
-const TEXTS = ['session_id', 'input', 'output', 'critique', 'latency_ms'];
+/** A statement costs more than a row; beyond so many rows that is no longer seen. */
+const ROWS_PER_INSERT = 16;
 
-export interface NewEpisode {
-  createdAt: number;
-  pattern: ReasoningBankPattern;
-  episode: Episode | undefined;
-}
-
-/** What is read again when the bank is opened; the texts stay in the file. */
+/** What is read again when the bank is opened; other texts stay in the file. */
 export interface StoredEpisode {
   id: number;
   createdAt: number;
@@ -93,14 +57,20 @@ export class BankStore {
   }
 
   /** Writes all of them, or none, and returns their ids. */
-  insert(episodes: readonly NewEpisode[]): number[] {
-    return this.#guard(() => {
-      const marks = COLUMNS.map(() => '?').join();
-      const insert = this.#prepare(`INSERT INTO episodes (${COLUMNS}) VALUES (${marks})`);
-      return inTransaction(this.#database, () =>
-        episodes.map((one) => Number(insert.run(...valuesOf(one)).lastInsertRowid)),
-      );
-    });
+  insert(patterns: readonly ReasoningBankPattern[], createdAt: number): number[] {
+    return this.#guard(() =>
+      inTransaction(this.#database, () => {
+        const ids: number[] = [];
+        for (let first = 0; first < patterns.length; first += ROWS_PER_INSERT) {
+          const some = patterns.slice(first, first + ROWS_PER_INSERT);
+          const insert = this.#prepare(`INSERT INTO episodes (${COLUMNS}) VALUES ${some.map(() => MARKS)}`);
+          const last = Number(insert.run(...some.flatMap((one) => valuesOf(one, createdAt))).lastInsertRowid);
+          // nobody else writes, so the ids of one statement follow each other
+          for (let i = some.length - 1; i >= 0; i--) ids.push(last - i);
+        }
+        return ids;
+      }),
+    );
   }
 
   /** The patterns with these ids, in that order. */
@@ -113,7 +83,7 @@ export class BankStore {
 
   /** All episodes, oldest first. */
   *episodes(): Generator<StoredEpisode> {
-    const columns = ['id', 'skill', ...COLUMNS.filter((column) => !TEXTS.includes(column))];
+    const columns = 'id, created_at, skill, task, input, output, success, reward';
     const rows = this.#database.prepare(`SELECT ${columns} FROM episodes ORDER BY id`).iterate();
     for (const row of rows as Iterable<Row>) {
       yield {
@@ -122,7 +92,7 @@ export class BankStore {
         task: row.task as string,
         success: row.success === 1,
         reward: row.reward as number,
-        episode: structuredPart(row),
+        episode: episodeOf({ input: row.input as string, output: row.output as string }),
         skill: row.skill as number | null,
       };
     }
@@ -239,63 +209,10 @@ export class BankStore {
   }
 }
 
-function valuesOf({ createdAt, pattern, episode }: NewEpisode): Value[] {
+function valuesOf(pattern: ReasoningBankPattern, createdAt: number): Value[] {
   const { sessionId, task, input, output, critique, success, reward, latencyMs } = pattern;
   const texts = [sessionId, task, input ?? null, output ?? null, critique ?? null];
-  const given = [createdAt, ...texts, success ? 1 : 0, reward, latencyMs ?? null];
-  if (!episode) return [...given, ...Array<null>(COLUMNS.length - given.length).fill(null)];
-  const { input: now, output: outcome } = episode;
-  const { meanReward, targetShare, inputRms, residualRms, coherence } = now.feedback;
-  return [
-    ...given,
-    now.userId,
-    now.optimizer,
-    now.embeddingDim,
-    now.rank,
-    now.batchSize,
-    now.previousVersion,
-    now.learningRate,
-    finite(now.clipThreshold),
-    now.ewcLambda,
-    meanReward,
-    targetShare,
-    inputRms,
-    residualRms,
-    coherence,
-    outcome.lossBefore,
-    outcome.correctionRms,
-    outcome.lossAfter,
-  ];
-}
-
-function structuredPart(row: Row): Episode | undefined {
-  if (row.user_id === null) return undefined;
-  const number = (column: string) => row[column] as number;
-  return {
-    input: {
-      userId: row.user_id as string,
-      rank: number('rank'),
-      embeddingDim: number('embedding_dim'),
-      batchSize: number('batch_size'),
-      previousVersion: number('previous_version'),
-      learningRate: number('learning_rate'),
-      clipThreshold: number('clip_threshold'),
-      ewcLambda: number('ewc_lambda'),
-      optimizer: row.optimizer as 'sgd' | 'adamw',
-      feedback: {
-        meanReward: number('mean_reward'),
-        targetShare: number('target_share'),
-        inputRms: number('input_rms'),
-        residualRms: number('residual_rms'),
-        coherence: number('coherence'),
-      },
-    },
-    output: {
-      lossBefore: number('loss_before'),
-      correctionRms: number('correction_rms'),
-      lossAfter: number('loss_after'),
-    },
-  };
+  return [createdAt, ...texts, success ? 1 : 0, reward, latencyMs ?? null];
 }
 
 function patternOf(row: Row): ReasoningBankPattern {

@@ -55,8 +55,8 @@ export class StrategyLearner {
 
   /** Takes in a user's next episode. */
   learn({ input, output }: Episode): Lesson {
-    const bucket = bucketOf(this.#users.conditions(input));
-    const credit = this.#users.add(input);
+    const { conditions, credit } = this.#users.add(input);
+    const bucket = bucketOf(conditions);
     const residual = input.feedback.residualRms ** 2;
     if (!credit || residual === 0) return { bucket, outcome: undefined };
     const losses = { residual, loss: output.lossBefore, correction: output.correctionRms ** 2 };

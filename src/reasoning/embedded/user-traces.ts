@@ -49,10 +49,11 @@ export class UserTraces {
   }
 
   /**
-   * Takes in the user's next episode; returns what its loss before the step is the outcome of, or undefined if that is no
-   * one setting: a new adapter, or one that other settings have shaped more than the latest.
+   * Takes in the user's next episode; returns his conditions with it, and in `credit` what its loss before the step is the
+   * outcome of: undefined if that is no one setting, but a new adapter, or one that other settings have shaped more than
+   * the latest.
    */
-  add(input: Situation): Credit | undefined {
+  add(input: Situation): { conditions: Conditions; credit: Credit | undefined } {
     const { userId, previousVersion } = input;
     const conditions = this.conditions(input);
     const trace = this.#traces.get(userId);
@@ -73,7 +74,7 @@ export class UserTraces {
       counted: goesOn && (trace.counted || credit !== undefined),
     });
     if (this.#traces.size > MAX_USERS) this.#traces.delete(this.#traces.keys().next().value as string);
-    return credit;
+    return { conditions, credit };
   }
 }
 
