@@ -268,8 +268,8 @@ export class LoRAPersonalizationEngine {
   }
 
   /**
-   * Up to `topK` successful adaptations that the bank finds similar to what it knows of `userId`. Null without a bank, or
-   * when it fails. Rejects with ERR_INVALID_ARGUMENT or ERR_OUT_OF_RANGE.
+   * Up to `topK` successful adaptations that the bank finds similar to the user's last update by this engine, or, where
+   * there was none with a bank connected, to what it knows under the name. Null without a bank, or when it fails. Rejects with ERR_INVALID_ARGUMENT or ERR_OUT_OF_RANGE.
    */
   async getSimilarAdaptations(userId: string, topK = 5): Promise<SimilarAdaptation[] | null> {
     requireUserId('userId', userId);

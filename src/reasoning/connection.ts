@@ -13,6 +13,7 @@ import { withDeadline } from './deadline.js';
 import { type SimilarAdaptation, similarAdaptationOf } from './episode.js';
 import { type EpisodeCounts, EpisodeRecorder, reasonOf } from './episode-recorder.js';
 import type { ConfiguredSettings } from './hints.js';
+import { QueryCache } from './query-cache.js';
 
 export interface ReasoningBankStats {
   /** Whether a bank is connected. */
@@ -38,12 +39,17 @@ export interface ConnectionSettings extends AdvisorSettings {
   maxPendingEpisodes: number;
 }
 
+/** Users whose last situation is kept. */
+const MAX_SITUATIONS = 10_000;
+
 export class BankConnection {
   readonly #sessionId = `lora-engine-${Date.now()}-${randomBytes(5).toString('hex').slice(0, 9)}`;
   readonly #settings: ConnectionSettings;
   readonly #logger: Logger;
   readonly #advisor: Advisor;
   readonly #recorder: EpisodeRecorder;
+  /** The last update of each user, for searches that know his name only. */
+  readonly #situations = new QueryCache<AdaptationSituation>(MAX_SITUATIONS, Infinity);
   #bank: ReasoningBankInstance | undefined;
 
   constructor(configured: ConfiguredSettings, settings: ConnectionSettings, logger: Logger) {
@@ -89,6 +95,7 @@ export class BankConnection {
   }
 
   advise(bank: ReasoningBankInstance, situation: AdaptationSituation): Advice | Promise<Advice> {
+    this.#situations.set(situation.userId, situation);
     return this.#advisor.advise(bank, situation);
   }
 
@@ -151,7 +158,8 @@ export class BankConnection {
     if (!bank) return null;
     try {
       const query = `lora_adaptation_user_${otherwise.userId}`;
-      const options = { k: topK, minReward: 0.7, onlySuccesses: true };
+      const situation = this.#situations.get(otherwise.userId);
+      const options = { k: topK, minReward: 0.7, onlySuccesses: true, ...(situation && { situation }) };
       const found = await withDeadline('ReasoningBank', this.#settings.timeoutMs, () =>
         bank.retrievePatterns(query, options),
       );

@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { createLoRAPersonalizationEngine, type UserLoRAAdapter } from '../../src/index.js';
+import { denseKernels } from '../../src/kernels/dense.js';
+import { matrix, transpose } from '../../src/kernels/matrix.js';
 import { coded, feedbackRows, quiet, randomVector } from './samples.js';
 
 const engine = createLoRAPersonalizationEngine({ ...quiet, scalingFactor: 2 });
@@ -27,6 +29,15 @@ const mean = (adapters: UserLoRAAdapter[], weights: number[]) => {
 };
 const distance = (a: Float64Array, b: Float64Array) => norm(a.map((value, i) => value - b[i])) / norm(b);
 
+/** Relative distance of the nearest matrix of that rank (Eckart & Young 1936), from the eigenvalues of WᵀW. */
+function bestError(wanted: Float64Array, d: number, rank: number): number {
+  const w = matrix(wanted, d, d);
+  const { values } = denseKernels().symmetricEigen(denseKernels().multiply(transpose(w), w));
+  const falling = [...values].sort((a, b) => b - a);
+  const sum = (numbers: number[]) => numbers.reduce((total, value) => total + Math.max(0, value), 0);
+  return Math.sqrt(sum(falling.slice(rank)) / sum(falling));
+}
+
 /** Of rank 2, in a record of rank 4, so that the mean of two of them is held exactly. */
 function halved(adapter: UserLoRAAdapter): UserLoRAAdapter {
   return { ...adapter, matrixB: adapter.matrixB.map((value, i) => (i % 4 < 2 ? value : 0)) };
@@ -47,14 +58,22 @@ describe('mergeAdapters', () => {
     expect(delta(engine.mergeAdapters(adapters))).toEqual(delta(engine.mergeAdapters(adapters, [7, 7])));
   });
 
-  it('is nearer to it than the mean of the factors where the rank cannot', async () => {
+  it('is as near to it as an adapter of that rank can be where the rank cannot, which the mean of the factors is not', async () => {
     const adapters = await Promise.all([1, 2, 3].map((seed) => learned(`user-${seed}`, seed)));
-    const wanted = mean(adapters, [1, 1, 1]);
-    const factors = (name: 'matrixA' | 'matrixB') =>
-      adapters[0][name].map((_, i) => adapters.reduce((sum, adapter) => sum + adapter[name][i] / 3, 0));
-    const naive = { ...adapters[0], matrixA: factors('matrixA'), matrixB: factors('matrixB') };
-    const error = distance(delta(engine.mergeAdapters(adapters)), wanted);
-    expect(error).toBeLessThan(0.75 * distance(delta(naive), wanted));
+    for (const weights of [
+      [1, 1, 1],
+      [4, 1, 2],
+    ]) {
+      const wanted = mean(adapters, weights);
+      const best = bestError(wanted, 64, 4);
+      expect(best).toBeGreaterThan(0.1);
+      expect(distance(delta(engine.mergeAdapters(adapters, weights)), wanted) / best).toBeCloseTo(1, 4);
+      const total = weights.reduce((a, b) => a + b);
+      const factors = (name: 'matrixA' | 'matrixB') =>
+        adapters[0][name].map((_, i) => adapters.reduce((sum, each, k) => sum + weights[k] * each[name][i], 0) / total);
+      const naive = { ...adapters[0], matrixA: factors('matrixA'), matrixB: factors('matrixB') };
+      expect(distance(delta(naive), wanted)).toBeGreaterThan(1.3 * best);
+    }
   });
 
   it('of an adapter and its equal in other factors is that adapter, not zero', async () => {

@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   createLoRAPersonalizationEngine,
   type LoRAConfig,
+  ReasoningBank,
   type ReasoningBankInstance,
   silentLogger,
   type UserLoRAAdapter,
@@ -107,6 +108,20 @@ describe('with a bank connected, an update', () => {
     expect(correctionRms).toBeCloseTo(Math.sqrt(squares.reduce((a, b) => a + b) / squares.length), 6);
   });
 
+  it('stores how far the adapter moved the rows of the batch itself, not those that it learns again', async () => {
+    const bank = bankWith(0);
+    const engine = newEngine({ reasoningBank: bank, replayRows: 8 });
+    const first = await engine.updateAdapter(engine.createAdapter('u'), feedbackRows(6, 64, 3));
+    await engine.updateAdapter(first, feedback);
+    await engine.flushReasoningBank();
+    const squares = feedback.flatMap(({ contentEmbedding }) => {
+      const y = engine.computeLoRAForward(contentEmbedding, first);
+      return [...y.map((value, i) => (value - contentEmbedding[i]) ** 2)];
+    });
+    const { correctionRms } = JSON.parse(bank.patterns[1].output as string);
+    expect(correctionRms / Math.sqrt(squares.reduce((a, b) => a + b) / squares.length)).toBeCloseTo(1, 4);
+  });
+
   it('does what an engine configured like the advice does', async () => {
     const strong = {
       ...fresh,
@@ -190,22 +205,29 @@ describe('a bank that fails', () => {
   });
 
   it('delays nothing beyond its time limit: updates of twenty users end within one of it', async () => {
-    const asked: number[] = [];
-    const bank = hangingBank();
-    bank.learnStrategy = () => {
-      asked.push(1);
-      return new Promise(() => {});
-    };
-    const engine = newEngine({ reasoningBank: bank, reasoning: { timeoutMs: 50 } });
-    const order: string[] = [];
-    const limits = new Promise<void>((resolve) => setTimeout(resolve, 50)).then(() => order.push('limit'));
-    const users = Array.from({ length: 20 }, (_, i) => engine.createAdapter(`user-${i}`));
-    const updates = users.map((user) => engine.updateAdapter(user, feedback).then(() => order.push('update')));
-    await Promise.all([limits, ...updates]);
-    // all waited beside each other, none behind another one: no timer of the test can fire between them
-    expect(asked).toHaveLength(20);
-    expect(order).toHaveLength(21);
-    expect(order.lastIndexOf('limit')).toBeLessThanOrEqual(20);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    try {
+      let asked = 0;
+      const bank = hangingBank();
+      bank.learnStrategy = () => {
+        asked += 1;
+        return new Promise(() => {});
+      };
+      const engine = newEngine({ reasoningBank: bank, reasoning: { timeoutMs: 50 } });
+      let done = 0;
+      const updates = Array.from({ length: 20 }, (_, i) =>
+        engine.updateAdapter(engine.createAdapter(`user-${i}`), feedback).then(() => {
+          done += 1;
+        }),
+      );
+      await vi.advanceTimersByTimeAsync(49);
+      expect({ asked, done }).toEqual({ asked: 20, done: 0 });
+      await vi.advanceTimersByTimeAsync(1);
+      expect(done).toBe(20);
+      await Promise.all(updates);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 
@@ -406,6 +428,43 @@ describe('getSimilarAdaptations', () => {
     ]);
     expect(bank.queries[0]).toEqual(['lora_adaptation_user_new-user', { k: 5, minReward: 0.7, onlySuccesses: true }]);
     expect(await engine.getSimilarAdaptations('new-user', 1)).toHaveLength(1);
+  });
+
+  it('searches by what the last update of the user was like, where there was one', async () => {
+    const bank = bankWith(1);
+    const engine = newEngine({ reasoningBank: bank });
+    await engine.updateAdapter(engine.createAdapter('u'), feedback);
+    await engine.updateAdapter(engine.createAdapter('v'), feedback.slice(1));
+    await engine.getSimilarAdaptations('u');
+    const [query, options] = bank.queries.at(-1) ?? [];
+    expect(query).toBe('lora_adaptation_user_u');
+    expect(options?.situation).toMatchObject({ userId: 'u', batchSize: 4, previousVersion: 1 });
+  });
+
+  it('finds users by their features, whatever their names', async () => {
+    const bank = new ReasoningBank();
+    const engine = newEngine({ reasoningBank: bank });
+    const scaled = (seed: number, scale: number) =>
+      feedbackRows(4, 64, seed).map((row) => ({
+        ...row,
+        contentEmbedding: row.contentEmbedding.map((value) => scale * value),
+        targetEmbedding: row.targetEmbedding?.map((value) => scale * value),
+      }));
+    const users: [string, number][] = [
+      ['anna-maria-3', 0.0001],
+      ['zoe', 0.1],
+      ['anna-maria-2', 0.0001],
+      ['anna-maria-1', 0.1],
+    ];
+    for (const [i, [userId, scale]] of users.entries()) {
+      await engine.updateAdapter(engine.createAdapter(userId), scaled(i, scale));
+    }
+    await engine.flushReasoningBank();
+    const found = await engine.getSimilarAdaptations('anna-maria-1', 4);
+    expect(found?.map(({ userId }) => userId).slice(0, 2)).toEqual(['anna-maria-1', 'zoe']);
+    const byName = await newEngine({ reasoningBank: bank }).getSimilarAdaptations('anna-maria-1', 4);
+    expect(byName?.at(-1)?.userId).toBe('zoe');
+    await bank.close();
   });
 
   it('is null without a bank and when it fails or hangs', async () => {
