@@ -88,8 +88,8 @@ export async function collectGarbage(store: VersionStore, options: GarbageOption
     for await (const { sha256 } of readChanges(store, head)) marks.blobs.add(sha256);
   }
   let removed = 0;
-  for await (const { sha256, putAt } of store.listBlobs()) {
-    if (putAt < putBefore && !marks.blobs.has(sha256) && (await store.deleteBlob(sha256, putBefore))) removed += 1;
+  for await (const { sha256 } of store.listBlobs()) {
+    if (!marks.blobs.has(sha256) && (await store.deleteBlob(sha256, putBefore))) removed += 1;
   }
   return removed;
 }

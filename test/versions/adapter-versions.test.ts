@@ -393,7 +393,7 @@ describe('retention', () => {
     await versions.publish({ files: files(10), parents: ['v1.1'] });
     await versions.delete('v1.0');
     await versions.delete('v1.1');
-    expect(await collectGarbage(store)).toBe(0);
+    expect(await collectGarbage(store, { now: () => new Date(Date.now() + 0.9 * DAY_MS) })).toBe(0);
     const before = await checkStore(store);
     expect(before).toMatchObject({ unreferenced: 2, problems: [] });
     const later = () => new Date(Date.now() + 1000);
@@ -403,15 +403,20 @@ describe('retention', () => {
     expect((await versions.load('v1.2')).manifest.parents[0].version).toBe('v1.1');
   });
 
-  it('keeps the ancestors of a version whose file is a manifest', async () => {
+  it('keeps the ancestors of a version though its parent is a file of another', async () => {
+    // the first to be walked
+    const other = new AdapterVersions(store, 'other');
+    await other.publish({ files: files() });
     await versions.publish({ files: files() });
     await versions.publish({ files: files(), parents: ['v1.0'] });
     await versions.publish({ files: files(), parents: ['v1.1'] });
     const { parents } = await versions.manifest('v1.2');
+    const grandparent = (await versions.manifest('v1.1')).parents[0].manifest;
     const manifest = (await store.getBlob(parents[0].manifest)) as Uint8Array;
-    await new AdapterVersions(store, 'a-first').publish({ files: { manifest } });
+    await other.publish({ files: { manifest } });
     await versions.retain({ keepLatest: 1 });
     await collectGarbage(store, { olderThanMs: 0, now: () => new Date(Date.now() + 1000) });
+    expect(await store.getBlob(grandparent)).toBeDefined();
     expect((await checkStore(store)).problems).toEqual([]);
   });
 });
