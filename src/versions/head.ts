@@ -46,7 +46,7 @@ export function copyHead(head: Head): Head {
   return { ...head, versions, aliases: new Map(head.aliases) };
 }
 
-/** Throws ERR_INVALID_ARGUMENT if it takes more than a MiB, which is some 7,000 versions. */
+/** Throws ERR_INVALID_ARGUMENT if it takes more than a MiB, which is some 6,300 versions. */
 export function encodeHead(head: Head): Uint8Array {
   const { adapter, sequence, change, disabled, highest } = head;
   const versions = Object.fromEntries([...head.versions].map(([version, entry]) => [version, { ...entry }]));
