@@ -27,6 +27,10 @@ export const PROGRAMS: Record<string, Entry> = {
     summary: 'the service form of the pool against direct calls: micro-batches, eviction, latency',
     load: () => import('./service-form/program.js'),
   },
+  versions: {
+    summary: 'publishing, activating and loading versions on each store (--versions N, default 100)',
+    load: () => import('./versions/program.js'),
+  },
 };
 
 /** Runs the program and adds machine, commit, date and its figures to its results as one line. */
