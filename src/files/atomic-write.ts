@@ -18,20 +18,37 @@ export type Append = (bytes: Uint8Array) => Promise<void>;
 export async function writeAtomically(path: string, produce: (append: Append) => Promise<void>): Promise<void> {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`);
-  const file = await attempt(path, () => open(temporary, 'wx'));
+  await writeSynced(temporary, produce, path);
   try {
-    try {
-      await produce((bytes) => attempt(path, () => writeAll(file, bytes)));
-      await attempt(path, () => file.sync());
-    } finally {
-      await file.close();
-    }
     await attempt(path, () => rename(temporary, path));
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
   await attempt(path, () => syncFolder(folder));
+}
+
+/**
+ * Lets `produce` write a new file at `path` and syncs it, but not its folder. If anything fails, the file is gone. Throws
+ * ERR_FILE_ACCESS with the cause, naming `name`, and what `produce` throws.
+ */
+export async function writeSynced(
+  path: string,
+  produce: (append: Append) => Promise<void>,
+  name = path,
+): Promise<void> {
+  const file = await attempt(name, () => open(path, 'wx'));
+  try {
+    try {
+      await produce((bytes) => attempt(name, () => writeAll(file, bytes)));
+      await attempt(name, () => file.sync());
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -11,7 +11,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { LorakeetError } from '../errors.js';
-import { writeAtomically } from '../files/atomic-write.js';
+import { writeSynced } from '../files/atomic-write.js';
 import { confinePath } from '../files/confined-path.js';
 import { readSmallFile } from '../files/random-access.js';
 import { inTransaction, openSqliteFile, type SqliteDatabase } from '../sqlite.js';
@@ -71,7 +71,7 @@ export class FileVersionStore implements VersionStore {
     // one that is damaged is replaced
     if ((await this.#hasIntact(path, sha256)) && this.#locked(() => touch(path))) return sha256;
     const incoming = await confinePath(this.#folder, `incoming/${randomUUID()}`);
-    await writeAtomically(incoming, (append) => append(bytes));
+    await writeSynced(incoming, (append) => append(bytes));
     this.#locked(() => {
       const folder = dirname(path);
       if (mkdirSync(folder, { recursive: true })) syncFolder(dirname(folder));
