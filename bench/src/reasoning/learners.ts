@@ -1,4 +1,5 @@
 /** Users who learn one batch at a time through the engine, and how well they do after each on rows of theirs kept aside. */
+import { nativeInfo } from '#lorakeet/kernels/native.js';
 import { silentLogger } from '#lorakeet/logger.js';
 import { LoRAPersonalizationEngine } from '#lorakeet/personalization/engine.js';
 import type { LoRAConfig } from '#lorakeet/personalization/types.js';
@@ -76,7 +77,8 @@ export function sparedShare(without: readonly number[], withBank: readonly numbe
 }
 
 function engineOf(config: LoRAConfig, reasoningBank?: ReasoningBankInstance): LoRAPersonalizationEngine {
-  const common = { backend: 'cpu', threads: 1, logger: silentLogger, reasoning: PATIENT } as const;
+  const backend = nativeInfo().available ? 'cpu' : 'js'; // one at a time is no work for a GPU
+  const common = { backend, threads: 1, logger: silentLogger, reasoning: PATIENT } as const;
   return new LoRAPersonalizationEngine({ ...config, ...common, reasoningBank });
 }
 
