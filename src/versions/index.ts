@@ -20,6 +20,7 @@ export type { Publication } from './publication.js';
 export { checkStore, collectGarbage, type GarbageOptions, type StoreReport } from './store-check.js';
 export { compareVersions } from './version-number.js';
 export {
+  type BlobStore,
   MAX_BLOB_BYTES,
   requireBlob,
   requireDate,

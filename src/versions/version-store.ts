@@ -27,10 +27,10 @@ export interface StoredHead {
 }
 
 /**
- * All methods reject, nothing changed, with ERR_INVALID_ARGUMENT or ERR_PATH_NOT_ALLOWED for arguments that the checks below
- * refuse, and with ERR_STORE_UNAVAILABLE or ERR_FILE_ACCESS when the store fails. What has resolved is durable.
+ * Content by its hash, a part of every VersionStore, so that a store may also keep its blobs in another one. All methods
+ * reject as those of VersionStore do.
  */
-export interface VersionStore {
+export interface BlobStore {
   /** Stores the bytes, at most MAX_BLOB_BYTES, under their SHA-256 (64 hexadecimal digits). Sets putAt also if they are there. */
   putBlob(bytes: Uint8Array): Promise<string>;
 
@@ -45,7 +45,13 @@ export interface VersionStore {
 
   /** Every blob, in any order; of those put or removed meanwhile, any. */
   listBlobs(): AsyncIterable<StoredBlob>;
+}
 
+/**
+ * All methods reject, nothing changed, with ERR_INVALID_ARGUMENT or ERR_PATH_NOT_ALLOWED for arguments that the checks below
+ * refuse, and with ERR_STORE_UNAVAILABLE or ERR_FILE_ACCESS when the store fails. What has resolved is durable.
+ */
+export interface VersionStore extends BlobStore {
   /** `name` is a relative path of plain names, such as team/adapter-1. */
   getHead(name: string): Promise<StoredHead | undefined>;
 
@@ -98,7 +104,7 @@ export function sha256Of(bytes: Uint8Array): string {
  * The bytes of a blob that something points to. Rejects with ERR_STORE_FAILURE, naming `what`, where they are missing or not
  * those of their name.
  */
-export async function readBlob(store: VersionStore, what: string, sha256: string): Promise<Uint8Array> {
+export async function readBlob(store: BlobStore, what: string, sha256: string): Promise<Uint8Array> {
   const bytes = await store.getBlob(sha256);
   if (bytes === undefined) throw new LorakeetError('ERR_STORE_FAILURE', `${what}: the store has no blob ${sha256}`);
   const found = sha256Of(requireBlob(what, bytes));
