@@ -4,7 +4,8 @@
  *
  * Shapes are row-major. Tokens are ids below vocabSize. Anything outside its range throws ERR_INVALID_ARGUMENT (or a more
  * telling code) before anything has changed. Methods that compute return promises and leave the event loop free as far as
- * the backend can; calls on one adapter, pass or cache that are made while another runs wait for it.
+ * the backend can; calls on one adapter, pass or cache that are made while another runs wait for it. What has been closed throws
+ * ERR_CLOSED.
  */
 
 export type WeightDtype = 'f32' | 'bf16' | 'f16';
