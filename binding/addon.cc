@@ -22,6 +22,7 @@ constexpr Export kExports[] = {
     {"closePool", close_pool},
     {"memoryBytes", memory_bytes},
     {"firstNonFinite", first_non_finite},
+    {"misalignment", misalignment},
     {"multiply", multiply},
     {"symmetricEigen", symmetric_eigen},
     {"write", write},

@@ -216,6 +216,17 @@ napi_value first_non_finite(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// misalignment(values): the bytes between a multiple of 64 and the address of `values`
+napi_value misalignment(napi_env env, napi_callback_info info) {
+  napi_value argv[1], result;
+  size_t argc = 1;
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  Span<float> values;
+  if (Problem problem = read_floats(env, argv[0], "values", &values)) return throw_problem(env, problem);
+  napi_create_uint32(env, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(values.data) % 64), &result);
+  return result;
+}
+
 // apply(pool, slots, x, y): fills y
 napi_value apply(napi_env env, napi_callback_info info) {
   return call<3>(env, info, [env](Pool& pool, const napi_value* argv) -> Problem {

@@ -27,6 +27,9 @@ napi_value consolidate(napi_env env, napi_callback_info info);
 // firstNonFinite(values, copy?): number
 napi_value first_non_finite(napi_env env, napi_callback_info info);
 
+// misalignment(values): number
+napi_value misalignment(napi_env env, napi_callback_info info);
+
 // The asynchronous ones; see async.cc.
 napi_value apply_async(napi_env env, napi_callback_info info);
 napi_value update_async(napi_env env, napi_callback_info info);

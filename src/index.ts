@@ -1,4 +1,5 @@
 export { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from './errors.js';
+export { alignedRows } from './kernels/aligned-rows.js';
 export type { BackendName } from './kernels/contract.js';
 export { consoleLogger, type Logger, silentLogger } from './logger.js';
 export {

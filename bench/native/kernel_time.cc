@@ -24,10 +24,10 @@ int main(int argc, char** argv) try {
   const uint32_t dim = number(4), rank = number(5), users = number(6), rows_per_user = number(7);
 
   Random random;
-  const std::vector<float> slab = random_slab(dim, rank, adamw, random);
+  const Floats slab = random_slab(dim, rank, adamw, random);
   const size_t floats = static_cast<size_t>(users) * rows_per_user * dim;
-  const std::vector<float> x = random.floats(floats, 1.7f), target = random.floats(floats, 1.7f);
-  std::vector<float> y(floats);
+  const Floats x = random.floats(floats, 1.7f), target = random.floats(floats, 1.7f);
+  Floats y(floats);
   OwnKernel kernel(*kernels, dim, rank, users, rows_per_user, adamw, slab.data(), x.data(), target.data(), y.data());
   const double seconds = median_seconds(1e-3, 41, [&] { update ? kernel.update() : kernel.apply(); });
   kernel.require_no_rejected_step();

@@ -4,12 +4,29 @@
 #include <math.h>
 #include <string.h>
 
+#include <new>
 #include <stdexcept>
 #include <vector>
 
 #include "lorakeet/cpu.h"
 
 namespace lorakeet {
+
+// Starts on a cache line, as rows of alignedRows do, and as the rows that the pool copies feedback to.
+template <typename T>
+struct LineAllocator {
+  using value_type = T;
+  LineAllocator() = default;
+  template <typename U>
+  LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+  void deallocate(T* p, size_t) { ::operator delete(p, kLine); }
+  bool operator==(const LineAllocator&) const { return true; }
+  bool operator!=(const LineAllocator&) const { return false; }
+  static constexpr std::align_val_t kLine{64};
+};
+
+using Floats = std::vector<float, LineAllocator<float>>;
 
 // Uniform in [-1, 1), from a linear congruential generator.
 struct Random {
@@ -18,17 +35,17 @@ struct Random {
     state = state * 1664525u + 1013904223u;
     return static_cast<float>(static_cast<int32_t>(state)) / 2147483648.0f;
   }
-  std::vector<float> floats(size_t count, float scale) {
-    std::vector<float> values(count);
+  Floats floats(size_t count, float scale) {
+    Floats values(count);
     for (float& value : values) value = scale * next();
     return values;
   }
 };
 
 // Slabs of `users`: weights and anchor small, Fisher and second moments positive.
-inline std::vector<float> random_slab(uint32_t dim, uint32_t rank, bool adamw, Random& random) {
+inline Floats random_slab(uint32_t dim, uint32_t rank, bool adamw, Random& random) {
   const size_t section = 2u * rank * static_cast<size_t>(dim);
-  std::vector<float> slab = random.floats((adamw ? 5 : 3) * section, 1 / sqrtf(static_cast<float>(dim)));
+  Floats slab = random.floats((adamw ? 5 : 3) * section, 1 / sqrtf(static_cast<float>(dim)));
   const auto positive = [&](size_t which) {
     for (size_t i = which * section; i < (which + 1) * section; i++) slab[i] = fabsf(slab[i]);
   };

@@ -6,6 +6,7 @@
  * streaming: many more than the last-level cache holds, visited in order, so that none comes twice before all others
  *            have; rows and results stream as well
  */
+import { alignedRows } from '#lorakeet/kernels/aligned-rows.js';
 import type {
   ApplyBatch,
   KernelBackend,
@@ -118,7 +119,10 @@ export interface Call {
   update: UpdateBatch;
 }
 
-/** Memory that rows and results are taken from in turn, larger than the last-level cache. */
+/**
+ * Memory that rows and results are taken from in turn, larger than the last-level cache. Rows start on cache lines, as
+ * alignedRows and the pool have it.
+ */
 export class RowStore {
   readonly #x: Float32Array;
   readonly #target: Float32Array;
@@ -130,7 +134,7 @@ export class RowStore {
     const random = new SeededRandom(2);
     this.#x = repeated(random.normals(2 ** 16 - 16), length);
     this.#target = repeated(random.normals(2 ** 16 - 48), length);
-    this.#y = new Float32Array(length).fill(1);
+    this.#y = alignedRows(length, 1).fill(1);
   }
 
   get length(): number {
@@ -152,7 +156,7 @@ export class RowStore {
 }
 
 function repeated(block: Float32Array, length: number): Float32Array {
-  const values = new Float32Array(length);
+  const values = alignedRows(length, 1);
   for (let at = 0; at < length; at += block.length)
     values.set(block.subarray(0, Math.min(block.length, length - at)), at);
   return values;

@@ -25,7 +25,7 @@ import { grantedCores } from './threads.js';
 import { checkObject, validatePoolConfig } from './validate.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 5;
+const BINDING_VERSION = 6;
 
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -50,6 +50,7 @@ interface Addon {
   closePool(pool: number): void;
   memoryBytes(pool: number): number;
   firstNonFinite(values: Float32Array, copy: Float32Array | undefined): number;
+  misalignment(values: Float32Array): number;
   multiply(...args: MultiplyArguments): void;
   symmetricEigen(instructionSet: string, size: number, matrix: Float64Array, values: Float64Array): void;
   write(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
@@ -192,6 +193,12 @@ export function nativeDense(): DenseKernels | null {
       return { values, vectors: matrix(vectors, n, n) };
     },
   };
+}
+
+/** The bytes between a multiple of 64 and the address of `values`; 0 without addon, for whom it makes no difference. */
+export function misalignment(values: Float32Array): number {
+  const { addon } = load();
+  return addon ? coded(() => addon.misalignment(values)) : 0;
 }
 
 function nativeBackend(addon: Addon, name: 'cpu' | 'cuda', device: string, stateDtypes: number): KernelBackend {

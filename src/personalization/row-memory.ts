@@ -1,5 +1,5 @@
 /** Memory for copies of feedback and of adapters on their way to the kernels. */
-import { LorakeetError } from '../errors.js';
+import { alignedFloats } from '../kernels/aligned-rows.js';
 
 /** Numbers below which ordinary memory is as good: it is cheap to get, and cheap for a backend to copy. */
 const SHORT = 4096;
@@ -9,30 +9,29 @@ const SHORT = 4096;
  * to memory fresh from the operating system. What nobody borrows goes with the next garbage collection.
  *
  * The memory is shared because it then cannot be detached, so that native backends work on it in another thread without
- * a copy of their own.
+ * a copy of their own. It starts on a cache line, as kernels like it.
  */
 export class RowMemory {
   #spare: WeakRef<ArrayBufferLike> | undefined;
+  /** Where numbers start in the spare memory. */
+  #start = 0;
 
   /** [length] numbers, of any value. Throws ERR_OUT_OF_MEMORY. */
   take(length: number): Float32Array {
     if (length <= SHORT) return new Float32Array(length);
     const spare = this.#spare?.deref();
-    if (spare && spare.byteLength >= 4 * length) {
+    if (spare && spare.byteLength - this.#start >= 4 * length) {
       this.#spare = undefined;
-      return new Float32Array(spare, 0, length);
+      return new Float32Array(spare, this.#start, length);
     }
-    try {
-      return new Float32Array(new SharedArrayBuffer(4 * length));
-    } catch (cause) {
-      throw new LorakeetError('ERR_OUT_OF_MEMORY', `no memory for ${length} numbers; nothing was changed`, { cause });
-    }
+    return alignedFloats(SharedArrayBuffer, length);
   }
 
   /** What take() gave, which must not be used any more. */
-  give({ buffer }: Float32Array): void {
+  give({ buffer, byteOffset }: Float32Array): void {
     if (buffer instanceof SharedArrayBuffer && buffer.byteLength >= (this.#spare?.deref()?.byteLength ?? 0)) {
       this.#spare = new WeakRef(buffer);
+      this.#start = byteOffset;
     }
   }
 }

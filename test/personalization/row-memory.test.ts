@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { misalignment } from '../../src/kernels/native.js';
 import { RowMemory } from '../../src/personalization/row-memory.js';
 import { coded } from './samples.js';
 
@@ -39,6 +40,15 @@ describe('row memory', () => {
     memory.give(large);
     memory.give(memory.take(5)); // a small one does not take the place of a large one
     expect(memory.take(LONG).buffer).toBe(large.buffer);
+  });
+
+  it('starts on a cache line, lent again as well', () => {
+    const memory = new RowMemory();
+    const first = memory.take(LONG);
+    memory.give(first);
+    const second = memory.take(LONG - 1000);
+    expect([first, second].map(misalignment)).toEqual([0, 0]);
+    expect(second.byteOffset).toBe(first.byteOffset);
   });
 
   it('says so when there is none', () => {

@@ -118,8 +118,8 @@ const lorakeet_kernels& own_kernels(const std::string& name) {
   return *kernels;
 }
 
-std::function<void()> body_of(const std::string& name, const Request& r, const std::vector<float>& slab,
-                              const std::vector<float>& x, const std::vector<float>& target, std::vector<float>& y) {
+std::function<void()> body_of(const std::string& name, const Request& r, const Floats& slab, const Floats& x,
+                              const Floats& target, Floats& y) {
   if (name.rfind(kOwn, 0) == 0) {
     const auto kernel = std::make_shared<OwnKernel>(own_kernels(name), r.shape.dim, r.shape.rank, r.users, r.rows,
                                                     false, slab.data(), x.data(), target.data(), y.data());
@@ -127,7 +127,7 @@ std::function<void()> body_of(const std::string& name, const Request& r, const s
     return [kernel] { kernel->apply(); };
   }
   const Peer* peer = &peer_named(name);
-  std::vector<float> state = slab;
+  Floats state = slab;
   if (peer->b_by_rank) transpose_b(r.shape, state.data(), true);
   // aligned, with room for all users one after another, as a pool has it
   constexpr size_t kLine = 64 / sizeof(float);
@@ -154,10 +154,10 @@ std::function<void()> body_of(const std::string& name, const Request& r, const s
 
 std::vector<float> time_in_turn(const Request& r) {
   Random random;
-  const std::vector<float> slab = random_slab(r.shape.dim, r.shape.rank, false, random);
-  const std::vector<float> x = random.floats(r.users * r.row_floats(), 1.7f);
-  const std::vector<float> target = random.floats(x.size(), 1.7f);
-  std::vector<float> y(x.size());
+  const Floats slab = random_slab(r.shape.dim, r.shape.rank, false, random);
+  const Floats x = random.floats(r.users * r.row_floats(), 1.7f);
+  const Floats target = random.floats(x.size(), 1.7f);
+  Floats y(x.size());
   std::vector<std::function<void()>> bodies;
   std::istringstream names(r.peers);
   for (std::string name; std::getline(names, name, ',');) bodies.push_back(body_of(name, r, slab, x, target, y));
