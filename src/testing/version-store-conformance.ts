@@ -286,9 +286,9 @@ async function playRandomly(store: VersionStore, random: SeededRandom, calls = 1
       // refused by a rule
       assert.match(String(error.code), /^ERR_(VERSION|NO_ROLLBACK|ADAPTER_DISABLED)/, String(error));
     });
-    const target = (await adapter.state()).aliases;
-    for (const [alias, to] of Object.entries(target)) {
-      const held = (await adapter.state()).versions.find((one) => one.version === to);
+    const after = await adapter.state();
+    for (const [alias, to] of Object.entries(after.aliases)) {
+      const held = after.versions.find((one) => one.version === to);
       assert.ok(held && !held.quarantined, `${alias} points to ${to}, before: ${JSON.stringify(aliases)}`);
     }
   }

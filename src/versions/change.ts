@@ -23,6 +23,8 @@ export interface AliasMove {
 }
 
 export interface VersionChange {
+  /** A UUID, so that two changes are told apart that are alike in everything else. */
+  id: string;
   adapter: string;
   /** 1 for the first of an adapter, then one more each. */
   sequence: number;
@@ -55,6 +57,7 @@ export function decodeChange(bytes: Uint8Array, adapter: string, sequence: numbe
   const reader = new DocumentReader(`change ${sequence} of ${adapter}`, bytes);
   const isNumbers = (value: unknown): value is string[] => Array.isArray(value) && value.every(isVersionNumber);
   const change = {
+    id: reader.text('id'),
     adapter: reader.take('adapter', JSON.stringify(adapter), (value): value is string => value === adapter),
     sequence: reader.take('sequence', `${sequence}`, (value): value is number => value === sequence),
     at: reader.time('at'),

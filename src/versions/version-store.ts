@@ -49,7 +49,8 @@ export interface BlobStore {
 
 /**
  * All methods reject, nothing changed, with ERR_INVALID_ARGUMENT or ERR_PATH_NOT_ALLOWED for arguments that the checks below
- * refuse, and with ERR_STORE_UNAVAILABLE or ERR_FILE_ACCESS when the store fails. What has resolved is durable.
+ * refuse, and with ERR_STORE_UNAVAILABLE or ERR_FILE_ACCESS when the store fails; over a network a write that rejects so may
+ * have happened, whole. What has resolved is durable.
  */
 export interface VersionStore extends BlobStore {
   /** `name` is a relative path of plain names, such as team/adapter-1. */
@@ -57,7 +58,8 @@ export interface VersionStore extends BlobStore {
 
   /**
    * Writes the head if its revision is still `expected`, undefined for none there yet: the new revision, or undefined if
-   * that does not hold. Of any number at once exactly one succeeds.
+   * that does not hold; over a network also if it did, but the answer was lost and then another write came. Of any number at
+   * once exactly one succeeds.
    */
   setHead(name: string, bytes: Uint8Array, expected: string | undefined): Promise<string | undefined>;
 
@@ -88,6 +90,15 @@ export function requireBlob(name: string, value: unknown): Uint8Array {
 /** The check of heads. Throws ERR_PATH_NOT_ALLOWED. */
 export function requireHeadName(value: unknown): string {
   return requireRelativeName('name', value);
+}
+
+/** What requireHeadName lets pass. */
+export function isHeadName(value: unknown): value is string {
+  try {
+    return requireHeadName(value) === value;
+  } catch {
+    return false;
+  }
 }
 
 /** The check of deleteBlob. Throws ERR_INVALID_ARGUMENT. */

@@ -336,6 +336,46 @@ describe('aliases', () => {
   });
 });
 
+describe('a write whose answer is lost', () => {
+  /** Says once that it has refused what it has written, and somebody else comes before anybody looks. */
+  class LosingStore extends MemoryVersionStore {
+    meanwhile: (() => Promise<unknown>) | undefined;
+    override async setHead(name: string, bytes: Uint8Array, expected: string | undefined) {
+      const revision = await super.setHead(name, bytes, expected);
+      const { meanwhile } = this;
+      if (!meanwhile) return revision;
+      this.meanwhile = undefined;
+      await meanwhile();
+      return undefined;
+    }
+  }
+
+  it.each([0, 1, 3])('is not repeated, with %i changes after it', async (others) => {
+    const losing = new LosingStore();
+    versions = new AdapterVersions(losing, 'team/feed', { now });
+    await approved(3);
+    for (const version of ['v1.0', 'v1.1', 'v1.2']) await versions.activate(version);
+    losing.meanwhile = async () => {
+      for (let i = 0; i < others; i++) await versions.setAlias('candidate', `v1.${i % 2}`);
+    };
+    expect(await versions.rollback({ reason })).toEqual({ from: 'v1.2', to: 'v1.1' });
+    expect(await aliases()).toMatchObject({ active: 'v1.1' });
+    losing.meanwhile = async () => {
+      for (let i = 0; i < others; i++) await versions.publish({ files: files() });
+    };
+    expect((await versions.publish({ files: files() })).version).toBe('v1.3');
+    expect((await versions.state()).versions).toHaveLength(4 + others);
+    expect((await checkStore(losing)).problems).toEqual([]);
+  });
+
+  it('is no other that looks the same', async () => {
+    // two at the very same moment, of the same content: only one of them is v1.0
+    const same = { files: { x: Uint8Array.of(1) } };
+    const published = await Promise.all([versions.publish(same), versions.publish(same)]);
+    expect(published.map(({ version }) => version).sort()).toEqual(['v1.0', 'v1.1']);
+  });
+});
+
 describe('the audit trail', () => {
   it('has every change, newest first, and none that was refused', async () => {
     await approved(1);
