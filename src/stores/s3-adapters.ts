@@ -6,7 +6,8 @@ import {
   requireStoredAdapters,
   type StoredAdapter,
 } from '../versions/adapter-store.js';
-import { S3Objects, type S3Options } from './s3-objects.js';
+import type { S3Options } from './s3-client.js';
+import { S3Objects } from './s3-objects.js';
 
 /** Requests at a time: enough to fill a connection pool of the SDK, which has 50 sockets. */
 const CONCURRENCY = 32;

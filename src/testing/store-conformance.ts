@@ -95,8 +95,9 @@ export function adapterStoreConformance(options: StoreConformanceOptions): Confo
       for (const loaded of await store.load(['view', 'buffer', 'view'])) loaded?.fill(2);
       await expectStored(store, ['view', 'buffer'], expected);
     }),
-    define('thousands fit into one call', async (store) => {
-      const records = Array.from({ length: 3000 }, (_, i) => record(`user-${i}`, 40, i));
+    // 999 and 1000 are where databases and S3 have limits; each record more is a request more for some stores
+    define('more than a thousand fit into one call', async (store) => {
+      const records = Array.from({ length: 1100 }, (_, i) => record(`user-${i}`, 40, i));
       const ids = records.map(({ id }) => id);
       await store.save(records);
       await expectStored(
