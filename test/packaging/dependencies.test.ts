@@ -11,6 +11,7 @@ const TOOLS = [
   '@biomejs/biome',
   '@types/cli-progress',
   '@types/node',
+  '@types/pg',
   'cmake-js',
   'node-addon-api',
   'node-api-headers',

@@ -1,0 +1,31 @@
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { PostgresVersionStore } from '../../src/stores/postgres.js';
+import { PostgresServer, postgresIsMissing } from '../support/postgres.js';
+import { KILLS_TIMEOUT_MS, playKills } from './version-kills.js';
+
+const missing = postgresIsMissing();
+
+describe.skipIf(missing)(`on a PostgreSQL server${missing ? ` (skipped: ${missing})` : ''}`, () => {
+  let server: PostgresServer;
+
+  beforeAll(async () => {
+    server = await PostgresServer.start();
+  });
+  afterAll(() => server?.stop());
+
+  it(
+    'every acknowledged version stays intact when processes and the server itself are killed',
+    () =>
+      playKills({
+        kind: 'postgres',
+        location: server.url(),
+        open: () => PostgresVersionStore.open({ connection: server.url() }),
+        killServer: async (random) => {
+          if (random.uniform() < 0.5) return server.kill('backends');
+          await server.kill('all');
+          await server.restart();
+        },
+      }),
+    KILLS_TIMEOUT_MS,
+  );
+});
