@@ -1,7 +1,7 @@
 /** Which examples are learnt from together, and in which pieces they go through the decoder. */
 import { hashSeed, Random } from '../adapter/random.js';
 import type { TokenBatch } from './decoder/contract.js';
-import { sequencesOf, type TokenExample, type TokenSequence, targetCount } from './objectives.js';
+import { sequencesOf, type TokenExample, type TokenSequence } from './objectives.js';
 
 /** Batches are formed among this many times their size of examples, so that their lengths are alike. */
 const WINDOW = 8;
@@ -65,7 +65,7 @@ export function packSequences(sequences: readonly TokenSequence[]): TokenBatch {
   const positions: number[] = [];
   sequences.forEach((sequence, i) => {
     tokens.set(sequence.tokens, offsets[i]);
-    for (let t = sequence.firstTarget; t < sequence.tokens.length; t++) positions.push(offsets[i] + t);
+    for (const target of sequence.targets) positions.push(offsets[i] + target);
   });
   return { tokens, offsets, positions: Uint32Array.from(positions) };
 }
@@ -75,7 +75,7 @@ export function splitByTargets(values: Float32Array, sequences: readonly TokenSe
   let at = 0;
   return sequences.map((sequence) => {
     const from = at;
-    at += targetCount(sequence);
+    at += sequence.targets.length;
     return values.subarray(from, at);
   });
 }

@@ -4,7 +4,7 @@ import { LorakeetError } from '../errors.js';
 import { packSequences } from './batches.js';
 import type { DecoderModel } from './decoder/contract.js';
 import type { LanguageAdapter } from './language-adapter.js';
-import { type TokenSequence, targetCount } from './objectives.js';
+import type { TokenSequence } from './objectives.js';
 
 export interface ConsolidateOptions {
   /**
@@ -48,7 +48,7 @@ export async function consolidateLanguageAdapter(
       }
       await pass.forward(decoder, packSequences([example]), {
         keep: true,
-        coefficients: new Float32Array(targetCount(example)).fill(1),
+        coefficients: new Float32Array(example.targets.length).fill(1),
         ...(kind === 'true' && { sampleSeed: seed * 2 ** 20 + i }),
       });
       await pass.backward(decoder);

@@ -9,10 +9,11 @@
  *   log-probabilities of the chosen and the rejected text, and R that sum before the training began
  */
 
-/** Tokens of which those from `firstTarget` (at least 1) on are to be predicted. */
+/** Tokens, some of which are to be predicted from all before them. */
 export interface TokenSequence {
   tokens: Uint32Array;
-  firstTarget: number;
+  /** Indices in `tokens`, rising, at least one, the first at least 1. */
+  targets: Uint32Array;
 }
 
 export type TokenExample =
@@ -38,14 +39,15 @@ export function sequencesOf(example: TokenExample): TokenSequence[] {
   return example.kind === 'preference' ? [example.chosen, example.rejected] : [example.sequence];
 }
 
-export function targetCount({ tokens, firstTarget }: TokenSequence): number {
-  return tokens.length - firstTarget;
+/** The sequence whose targets are all tokens from `first` on. */
+export function targetsFrom(tokens: Uint32Array, first: number): TokenSequence {
+  return { tokens, targets: Uint32Array.from({ length: tokens.length - first }, (_, i) => first + i) };
 }
 
 /** The coefficients that need no log-probabilities: those of supervised examples. `share` is w / Σ w. */
 export function knownCoefficients(example: TokenExample, share: number): Float32Array | undefined {
   if (example.kind !== 'supervised') return undefined;
-  const count = targetCount(example.sequence);
+  const count = example.sequence.targets.length;
   return new Float32Array(count).fill(share / count);
 }
 

@@ -9,7 +9,7 @@ import { planEpoch, tokensOf } from './batches.js';
 import type { DecoderModel } from './decoder/contract.js';
 import { Gradients, shared } from './gradients.js';
 import type { LanguageAdapter } from './language-adapter.js';
-import { sequencesOf, type TokenExample, targetCount } from './objectives.js';
+import { sequencesOf, type TokenExample } from './objectives.js';
 import { learningRateAt } from './schedule.js';
 import { requireExamples, requirePlan, type TrainingOptions, type TrainingPlan } from './training-options.js';
 
@@ -162,7 +162,7 @@ class Training {
     const hash = createHash('sha256').update(JSON.stringify([this.#plan, this.#adapter.targets]));
     for (const example of [...this.#examples, ...(this.#options.replay ?? [])]) {
       hash.update(`${example.kind} ${example.weight}`);
-      for (const { tokens, firstTarget } of sequencesOf(example)) hash.update(`${firstTarget}:${tokens.join()}`);
+      for (const { tokens, targets } of sequencesOf(example)) hash.update(`${targets.join()}:${tokens.join()}`);
     }
     return hash.digest('hex');
   }
@@ -205,7 +205,7 @@ function planMemory(
   const wanted = Math.max(longest, Math.min(options.maxPassTokens ?? DEFAULT_PASS_TOKENS, batchSize * longest));
   const targetsPerToken = examples.reduce(
     (most, example) =>
-      Math.max(most, sequencesOf(example).reduce((n, each) => n + targetCount(each), 0) / tokensOf(example)),
+      Math.max(most, sequencesOf(example).reduce((n, each) => n + each.targets.length, 0) / tokensOf(example)),
     0,
   );
   const own = ADAPTER_COPIES * Float32Array.BYTES_PER_ELEMENT * adapter.parameterCount;

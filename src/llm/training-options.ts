@@ -157,10 +157,14 @@ export function requireExamples(name: string, examples: readonly TokenExample[],
       fail('ERR_INVALID_ARGUMENT', `${at}.kind`, example.kind, 'supervised, unlikelihood or preference');
     }
     for (const [key, sequence] of Object.entries(sequences)) {
-      const { tokens, firstTarget } = sequence ?? {};
+      const { tokens, targets } = sequence ?? {};
       if (!(tokens instanceof Uint32Array))
         fail('ERR_INVALID_ARGUMENT', `${at}.${key}.tokens`, tokens, 'a Uint32Array');
-      requireInteger(`${at}.${key}.firstTarget`, firstTarget, 1, tokens.length - 1, 'ERR_INVALID_ARGUMENT');
+      const rising = (target: number, j: number) => target > (j ? targets[j - 1] : 0) && target < tokens.length;
+      if (!(targets instanceof Uint32Array) || targets.length === 0 || !targets.every(rising)) {
+        const expected = `a Uint32Array of at least one index from 1 to ${tokens.length - 1}, rising`;
+        fail('ERR_INVALID_ARGUMENT', `${at}.${key}.targets`, targets, expected);
+      }
       if (tokens.length > maxTokens) {
         fail('ERR_CONTEXT_FULL', `${at}.${key}.tokens`, tokens, `at most ${maxTokens} tokens, the model's context`);
       }

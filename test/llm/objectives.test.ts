@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { evaluate, knownCoefficients, type TokenExample } from '../../src/llm/objectives.js';
+import { evaluate, knownCoefficients, type TokenExample, targetsFrom } from '../../src/llm/objectives.js';
 
-const sequence = { tokens: Uint32Array.of(1, 2, 3, 4), firstTarget: 1 };
+const sequence = targetsFrom(Uint32Array.of(1, 2, 3, 4), 1);
 const logs = Float32Array.of(-0.1, -2, -0.7);
 const otherLogs = Float32Array.of(-1.5, -0.3, -0.2);
 const reference = [-3, -2.5];

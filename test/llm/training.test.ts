@@ -7,13 +7,13 @@ import { jsDecoder } from '../../src/llm/decoder/js/model.js';
 import { consolidateLanguageAdapter } from '../../src/llm/fisher.js';
 import { scoreSequences } from '../../src/llm/gradients.js';
 import { createLanguageAdapter } from '../../src/llm/language-adapter.js';
-import { sum, type TokenExample, type TokenSequence } from '../../src/llm/objectives.js';
+import { sum, type TokenExample, type TokenSequence, targetsFrom } from '../../src/llm/objectives.js';
 import { trainLanguageAdapter } from '../../src/llm/trainer.js';
 import type { TrainingOptions } from '../../src/llm/training-options.js';
 import { createRandomModel, randomTokens } from './decoder/fixtures.js';
 
 const contextLength = 32;
-const sequence = (seed: string, length = 8): TokenSequence => ({ tokens: randomTokens(seed, length), firstTarget: 3 });
+const sequence = (seed: string, length = 8): TokenSequence => targetsFrom(randomTokens(seed, length), 3);
 const supervised = (seed: string, length?: number, weight = 1): TokenExample => ({
   kind: 'supervised',
   sequence: sequence(seed, length),
@@ -204,7 +204,10 @@ describe('training', () => {
     await refused('ERR_INVALID_ARGUMENT', [supervised('a', 8, 0)]);
     await refused('ERR_INVALID_ARGUMENT', [{ ...supervised('a'), kind: 'other' as never }]);
     await refused('ERR_INVALID_ARGUMENT', [
-      { kind: 'supervised', weight: 1, sequence: { ...sequence('a'), firstTarget: 8 } },
+      { kind: 'supervised', weight: 1, sequence: { ...sequence('a'), targets: Uint32Array.of(8) } },
+    ]);
+    await refused('ERR_INVALID_ARGUMENT', [
+      { kind: 'supervised', weight: 1, sequence: { ...sequence('a'), targets: Uint32Array.of(0, 1) } },
     ]);
     await refused('ERR_CONTEXT_FULL', [supervised('a', 33)]);
     await refused('ERR_INVALID_CONFIG', EXAMPLES, { learningRate: -1 });
