@@ -29,7 +29,7 @@ describe.each(LLM_GOLDENS)('the golden of %s', (name) => {
     const { adapter, expected, tensor, names } = await readLlmGolden(name);
     const { learning_rate: rate, weight_decay: decay, eps } = expected;
     expect(names('grad.')).toHaveLength(2 * 2 * 7);
-    let squares = 0;
+    let [squares, worst] = [0, 0];
     for (const key of names('grad.')) {
       const [, path, matrix] = /^(.+)\.(lora_A|lora_B)$/.exec(key) as unknown as [string, string, string];
       const before = adapter.get(path)?.[matrix === 'lora_A' ? 'loraA' : 'loraB'] as Float32Array;
@@ -37,10 +37,11 @@ describe.each(LLM_GOLDENS)('the golden of %s', (name) => {
       expect(before).toHaveLength(gradient.length);
       for (let i = 0; i < before.length; i++) {
         const step = -rate * (gradient[i] / (Math.abs(gradient[i]) + eps) + decay * before[i]);
-        expect(Math.abs(after[i] - before[i] - step)).toBeLessThan(1e-12);
+        worst = Math.max(worst, Math.abs(after[i] - before[i] - step));
         squares += gradient[i] ** 2;
       }
     }
+    expect(worst).toBeLessThan(1e-12);
     expect(Math.sqrt(squares)).toBeCloseTo(expected.grad_norms[0], 10);
   });
 });

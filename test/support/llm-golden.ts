@@ -38,6 +38,7 @@ export interface LlmExpectations {
   greedy: [GoldenGreedy, GoldenGreedy];
   losses: number[];
   grad_norms: number[];
+  inverse_frequencies: number[];
 }
 
 export interface LlmGolden {

@@ -34,6 +34,11 @@ export class SafetensorsFile {
     return this.#header.tensors;
   }
 
+  /** Where in the file the data begins, which tensors count their offsets from. */
+  get dataStart(): number {
+    return this.#dataStart;
+  }
+
   /** The free strings of the file, such as `format` → `pt`. */
   get metadata(): ReadonlyMap<string, string> {
     return this.#header.metadata;

@@ -10,7 +10,7 @@ import math
 import pathlib
 
 import torch
-from reference import PROJECTIONS, Decoder
+from reference import PROJECTIONS, Decoder, inverse_frequencies
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent
@@ -261,6 +261,7 @@ def make(folder, seed, dtype, settings, rs_lora):
     store("fisher", [sum(g.square() for g in each) / len(sequences) for each in zip(*sums)])
     expected = {"rank": rank, "alpha": alpha, "scaling": scaling, "learning_rate": LEARNING_RATE}
     expected |= {"weight_decay": WEIGHT_DECAY, "betas": [0.9, 0.999], "eps": 1e-8, "sequences": sequences}
+    expected["inverse_frequencies"] = inverse_frequencies(config).tolist()
     with torch.no_grad():
         expected["greedy"] = [greedy(decoder, first["ids"][:6], used, 12) for used in (None, live)]
 
