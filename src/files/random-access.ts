@@ -14,6 +14,8 @@ export interface RandomAccess {
   /** For messages. */
   readonly name: string;
   readonly byteLength: number;
+  /** Of a file: another string whenever it has been replaced or written to. */
+  readonly identity?: string;
   /**
    * The bytes from `position` on, in memory of their own at offset 0 of its buffer. The range lies within byteLength.
    * Throws ERR_FILE_ACCESS for a file that has become shorter.
@@ -35,11 +37,12 @@ export function accessBytes(name: string, bytes: Uint8Array): RandomAccess {
 export async function accessFile(path: string): Promise<RandomAccess> {
   const file = await attempt(path, () => open(path, OPEN_FLAGS));
   try {
-    const stats = await attempt(path, () => file.stat());
+    const stats = await attempt(path, () => file.stat({ bigint: true }));
     if (!stats.isFile()) throw new LorakeetError('ERR_FILE_ACCESS', `${describe(path)}: is not a regular file`);
     return {
       name: path,
-      byteLength: stats.size,
+      byteLength: Number(stats.size),
+      identity: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(' '),
       read: (position, length) => attempt(path, () => readExactly(file, position, length)),
       close: () => file.close(),
     };

@@ -1,8 +1,7 @@
 /** config.json of a language model: what of it the arithmetic depends on, and what cannot be computed here. */
-import type { FloatDtype } from '../adapter/formats/dtypes.js';
 import { isJsonObject, parseStrictJson } from '../adapter/formats/strict-json.js';
 import { fail, requireInteger, requireNumber } from '../checks.js';
-import type { DecoderShape, LoraModule } from './decoder/contract.js';
+import type { DecoderShape, LoraModule, WeightDtype } from './decoder/contract.js';
 import { inverseFrequencies, isGiven, parseRope, type RopeConfig } from './rope.js';
 
 /** model_type and the one architecture of it that is a language model. */
@@ -23,7 +22,7 @@ export interface DecoderConfig {
   /** Tokens that the model was made for: max_position_embeddings, or less if asked for. */
   contextLength: number;
   /** What the weights are in, by the config's own account; the files have the last word. */
-  dtype?: FloatDtype;
+  dtype?: WeightDtype;
   bosId?: number;
   /** Ids that end a text; several in most chat models. */
   eosIds: readonly number[];
@@ -41,7 +40,7 @@ export const MAX_MODEL_CONFIG_BYTES = 2 ** 20;
 const MAX_SIZE = 2 ** 24;
 const MAX_LAYERS = 4096;
 
-const DTYPE_NAMES: Record<string, FloatDtype> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
+const DTYPE_NAMES: Record<string, WeightDtype> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
 const ATTENTION: readonly LoraModule[] = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
 const MLP: readonly LoraModule[] = ['gate_proj', 'up_proj', 'down_proj'];
 
@@ -190,7 +189,7 @@ function hasSlidingLayer(name: string, { layer_types: types, ...fields }: Record
   );
 }
 
-function readDtype(name: string, value: unknown): FloatDtype | undefined {
+function readDtype(name: string, value: unknown): WeightDtype | undefined {
   if (!isGiven(value)) return undefined;
   const dtype = typeof value === 'string' ? DTYPE_NAMES[value.replace(/^torch\./, '')] : undefined;
   if (!dtype) fail('ERR_FORMAT_UNSUPPORTED', `${name}: dtype`, value, `one of ${Object.keys(DTYPE_NAMES).join(', ')}`);

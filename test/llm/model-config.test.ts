@@ -33,7 +33,7 @@ describe('a config.json', () => {
       modelType: 'llama',
       rope: { theta: 10_000, scaling: { kind: 'default' } },
       contextLength: 64,
-      dtype: 'F32',
+      dtype: 'f32',
       bosId: 65,
       eosIds: [66],
     });
@@ -65,7 +65,7 @@ describe('a config.json', () => {
     const bare = { rms_norm_eps: undefined, rope_theta: undefined, hidden_act: undefined, architectures: null };
     expect(parse(bare)).toMatchObject({ rope: { theta: 10_000 }, shape: { rmsNormEps: 1e-6 } });
     expect(parse({ torch_dtype: 'torch.float16', num_key_value_heads: null })).toMatchObject({
-      dtype: 'F16',
+      dtype: 'f16',
       shape: { keyValueHeads: 4 },
     });
   });

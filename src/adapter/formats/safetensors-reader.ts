@@ -39,6 +39,11 @@ export class SafetensorsFile {
     return this.#dataStart;
   }
 
+  /** Of the file on disk, see RandomAccess; undefined for bytes in memory. */
+  get identity(): string | undefined {
+    return this.#access.identity;
+  }
+
   /** The free strings of the file, such as `format` → `pt`. */
   get metadata(): ReadonlyMap<string, string> {
     return this.#header.metadata;

@@ -1,4 +1,6 @@
 import { jsDecoder } from '../../../src/llm/decoder/js/model.js';
+import { describeGoldens } from './goldens.js';
 import { describeDecoder } from './suite.js';
 
 describeDecoder(jsDecoder, { logProbability: 1e-6, gradient: 1e-4 });
+describeGoldens(jsDecoder, { logit: 1e-5, gradient: 1e-5, step: 1e-2 });
