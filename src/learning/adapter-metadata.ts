@@ -1,0 +1,87 @@
+/** What is known of an adapter beside its weights. */
+import { fail } from '../checks.js';
+import type { AdapterConfig } from './adapter-config.js';
+import type { AdapterId } from './adapter-id.js';
+import type { MergeStrategy } from './merge-strategy.js';
+
+export interface AdapterMetadataFields {
+  id: AdapterId;
+  taskName: string;
+  config: AdapterConfig;
+  /** Where the blob storage keeps its weights; another one after every training, as versions are immutable. */
+  blobStoragePath: string;
+  createdAt: Date;
+  lastTrainedAt: Date;
+  /** Examples that it was trained on, in all trainings together. */
+  trainingExampleCount: number;
+  /** From 0 to 1, of examples held back from the last training that had any. */
+  performanceScore?: number;
+  /** The base model's hash: an adapter is of use to no other. */
+  baseModel: string;
+  /** Of the weights, from 1; what storage must find when it replaces them. */
+  version: number;
+  /** What it was merged from, and how. */
+  parents?: readonly AdapterId[];
+  mergeStrategy?: MergeStrategy;
+}
+
+/** Immutable. */
+export class AdapterMetadata implements AdapterMetadataFields {
+  readonly id!: AdapterId;
+  readonly taskName!: string;
+  readonly config!: AdapterConfig;
+  readonly blobStoragePath!: string;
+  readonly createdAt!: Date;
+  readonly lastTrainedAt!: Date;
+  readonly trainingExampleCount!: number;
+  readonly performanceScore?: number;
+  readonly baseModel!: string;
+  readonly version!: number;
+  readonly parents?: readonly AdapterId[];
+  readonly mergeStrategy?: MergeStrategy;
+
+  constructor(fields: AdapterMetadataFields) {
+    Object.assign(this, fields);
+    Object.freeze(this);
+  }
+
+  /** Of a new adapter: both dates are now, nothing is trained, no score. */
+  static create(
+    id: AdapterId,
+    taskName: string,
+    config: AdapterConfig,
+    blobStoragePath: string,
+    baseModel: string,
+  ): AdapterMetadata {
+    const now = new Date();
+    return new AdapterMetadata({
+      id,
+      taskName,
+      config,
+      blobStoragePath,
+      createdAt: now,
+      lastTrainedAt: now,
+      trainingExampleCount: 0,
+      baseModel,
+      version: 1,
+    });
+  }
+
+  /** After a training on that many more examples; the score stays where there is no new one. Throws ERR_OUT_OF_RANGE. */
+  withTraining(examples: number, blobStoragePath: string, performanceScore?: number): AdapterMetadata {
+    if (!Number.isSafeInteger(examples) || examples < 0) {
+      fail('ERR_OUT_OF_RANGE', 'examples', examples, 'a whole number from 0 on');
+    }
+    return this.with({
+      lastTrainedAt: new Date(),
+      trainingExampleCount: this.trainingExampleCount + examples,
+      blobStoragePath,
+      version: this.version + 1,
+      ...(performanceScore !== undefined && { performanceScore }),
+    });
+  }
+
+  with(changes: Partial<AdapterMetadataFields>): AdapterMetadata {
+    return new AdapterMetadata({ ...this, ...changes });
+  }
+}
