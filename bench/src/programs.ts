@@ -28,7 +28,7 @@ export const PROGRAMS: Record<string, Entry> = {
     load: () => import('./service-form/program.js'),
   },
   versions: {
-    summary: 'publishing, activating and loading versions on each store (--versions N, default 100)',
+    summary: 'publishing, activating and loading versions on each store (--versions N, --postgres, --s3 BUCKET)',
     load: () => import('./versions/program.js'),
   },
 };

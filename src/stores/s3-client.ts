@@ -11,7 +11,7 @@ export interface S3Options {
   /**
    * An own client, which stays open when the store is closed, or settings for one, as @aws-sdk/client-s3 takes them:
    * endpoint, region, credentials. Default: what the SDK finds in the environment. Settings are completed with path-style
-   * addresses where there is an endpoint (MinIO, Ceph), 5 attempts with exponential back-off and jitter, and timeouts of
+   * addresses where there is an endpoint, here or in AWS_ENDPOINT_URL_S3 (MinIO, Ceph), 5 attempts with exponential back-off and jitter, and timeouts of
    * 5 s to connect and 60 s without a byte.
    */
   client?: S3Client | S3ClientConfig;
@@ -44,7 +44,8 @@ export async function openS3Client(options: S3Options): Promise<OpenedS3Client> 
   if (typeof prefix !== 'string') fail('ERR_INVALID_CONFIG', 'options.prefix', prefix, 'a string');
   const sdk = await loadSdk();
   if (isClient(given)) return { sdk, client: given, owned: false };
-  const client = new sdk.S3Client({ ...DEFAULTS, forcePathStyle: !!given.endpoint, ...given });
+  const endpoint = given.endpoint ?? process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
+  const client = new sdk.S3Client({ ...DEFAULTS, forcePathStyle: !!endpoint, ...given });
   return { sdk, client, owned: true };
 }
 

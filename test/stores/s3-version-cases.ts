@@ -16,6 +16,7 @@ import { sha256Of } from '../../src/versions/version-store.js';
 import { coded } from '../personalization/samples.js';
 import type { CephGateway } from '../support/ceph.js';
 import { startLosingProxy } from '../support/losing-proxy.js';
+import { KILLS, KILLS_TIMEOUT_MS, playKills } from './version-kills.js';
 
 export interface S3TestServer {
   gateway: CephGateway;
@@ -176,6 +177,18 @@ export function defineVersionTests(server: () => S3TestServer): void {
       await expect(collectGarbage(store, AT_ONCE)).rejects.toEqual(coded('ERR_STORE_FAILURE', 'heads/feed'));
       expect((await new AdapterVersions(store, 'other').load('v1.0')).files.get('y')).toEqual(bytesOf('other'));
     });
+
+    it(
+      'stay intact when processes are killed',
+      async () => {
+        const { gateway, bucket } = server();
+        const options = { bucket, prefix, client: gateway.client };
+        const location = JSON.stringify(options);
+        const open = () => S3VersionStore.open(options);
+        await playKills({ kind: 's3', location, open, kills: process.env.LORAKEET_KILLS ? KILLS : 6, withinMs: 500 });
+      },
+      KILLS_TIMEOUT_MS,
+    );
 
     it('refuse names for which S3 has no key', async () => {
       // 1023 bytes, as a folder takes them

@@ -1,6 +1,6 @@
 /** The S3 stores against Ceph's gateway, where it is installed. */
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { S3AdapterStore } from '../../src/stores/s3-adapters.js';
 import { S3Objects } from '../../src/stores/s3-objects.js';
 import { adapterStoreConformance } from '../../src/testing/store-conformance.js';
@@ -197,6 +197,21 @@ describe.skipIf(missing)(`against a Ceph gateway${missing ? ` (skipped: ${missin
       expect(await rejection(() => S3Objects.open({ bucket: 'nobody', client }))).toBe('ERR_STORE_UNAVAILABLE');
       const closed = { ...client, endpoint: 'http://127.0.0.1:1' };
       expect(await rejection(() => S3Objects.open({ bucket, client: closed }))).toBe('ERR_STORE_UNAVAILABLE');
+    });
+
+    it('what is in the environment is taken', async () => {
+      const { accessKeyId, secretAccessKey } = gateway.client.credentials;
+      vi.stubEnv('AWS_ENDPOINT_URL_S3', gateway.client.endpoint);
+      vi.stubEnv('AWS_REGION', 'us-east-1');
+      vi.stubEnv('AWS_ACCESS_KEY_ID', accessKeyId);
+      vi.stubEnv('AWS_SECRET_ACCESS_KEY', secretAccessKey);
+      try {
+        const objects = await S3Objects.open({ bucket, prefix: newPrefix() });
+        await objects.put('a', bytes('x'));
+        objects.close();
+      } finally {
+        vi.unstubAllEnvs();
+      }
     });
 
     it('an own client stays open', async () => {

@@ -1,21 +1,20 @@
 /**
  * Versions per second on each store: publishing, activating, loading, and checking everything, beside one synced write of the
- * same bytes into a plain file, which is what any durable way costs at least. What is loaded is held against what was
- * published before anything is reported.
+ * same bytes into a plain file, and one put of an S3 object, which is what any durable way costs at least. What is loaded is
+ * held against what was published before anything is reported.
  */
 import { deepStrictEqual } from 'node:assert';
 import { closeSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { FileVersionStore } from '#lorakeet/stores/file-versions.js';
-import { MemoryVersionStore } from '#lorakeet/stores/memory-versions.js';
 import { SeededRandom } from '#lorakeet/testing/random.js';
 import { AdapterVersions } from '#lorakeet/versions/adapter-versions.js';
 import { checkStore } from '#lorakeet/versions/store-check.js';
 import { cpuClock } from '../measure.js';
 import { formatTable } from '../table.js';
 import { UsageError } from '../usage-error.js';
+import { type OpenStore, type Servers, storesOf } from './stores.js';
 
 export interface VersionsRow {
   store: string;
@@ -39,8 +38,8 @@ const MAX_TOTAL_BYTES = 2 ** 28;
 const SIZES = [4096, 49_152, 8_388_608];
 
 export async function run(args: readonly string[], onProgress: (what: string) => void): Promise<object> {
-  const versions = parseCount(args);
-  const rows = await runVersions({ versions, sizes: SIZES }, onProgress);
+  const { versions, ...servers } = parseOptions(args);
+  const rows = await runVersions({ versions, sizes: SIZES }, onProgress, servers);
   console.log(`\n${versions} versions of each size, of together at most 256 MiB; medians\n`);
   const texts = rows.map(({ store, sizeBytes, operation, millis, cpuMillis, perSecond }) => [
     ...[store, String(sizeBytes), operation],
@@ -50,23 +49,27 @@ export async function run(args: readonly string[], onProgress: (what: string) =>
   return { versions, rows };
 }
 
-export async function runVersions(size: VersionsSize, onProgress: (what: string) => void): Promise<VersionsRow[]> {
+export async function runVersions(
+  size: VersionsSize,
+  onProgress: (what: string) => void,
+  servers: Servers = {},
+): Promise<VersionsRow[]> {
   const rows: VersionsRow[] = [];
+  const openers = storesOf(servers);
   for (const sizeBytes of size.sizes) {
     const versions = Math.min(size.versions, Math.floor(MAX_TOTAL_BYTES / sizeBytes));
     const folder = mkdtempSync(join(tmpdir(), 'lorakeet-versions-'));
     try {
-      onProgress(`${sizeBytes} bytes`);
-      const files = await FileVersionStore.open(join(folder, 'store'));
-      const measured = [
-        ...(await measureFile(join(folder, 'file'), versions, sizeBytes)),
-        ...(await measureStore('folder', new AdapterVersions(files, 'a'), versions, sizeBytes)),
-        await timed('folder', 'check everything', 1, async () =>
-          deepStrictEqual((await checkStore(files)).problems, []),
-        ),
-        ...(await measureStore('memory', new AdapterVersions(new MemoryVersionStore(), 'a'), versions, sizeBytes)),
-      ];
-      files.close();
+      const measured = await measureFile(join(folder, 'file'), versions, sizeBytes);
+      for (const open of openers) {
+        const opened = await open(folder);
+        onProgress(`${sizeBytes} bytes, ${opened.name}`);
+        try {
+          measured.push(...(await measureStore(opened, versions, sizeBytes)));
+        } finally {
+          await opened.close();
+        }
+      }
       rows.push(...measured.map((row) => ({ ...row, sizeBytes })));
     } finally {
       rmSync(folder, { recursive: true });
@@ -75,20 +78,32 @@ export async function runVersions(size: VersionsSize, onProgress: (what: string)
   return rows;
 }
 
-async function measureStore(store: string, adapter: AdapterVersions, versions: number, sizeBytes: number) {
+async function measureStore({ name, store, plain }: OpenStore, versions: number, sizeBytes: number) {
+  const adapter = new AdapterVersions(store, 'a');
   const numberOf = (i: number) => `v1.${i}`;
-  return [
-    await timed(store, 'publish', versions, async (i) => {
+  const rows = [];
+  if (plain) {
+    rows.push(
+      await timed(`plain ${name}`, 'write', versions, (i) => plain.write(i, contentOf(sizeBytes, i))),
+      await timed(`plain ${name}`, 'read', versions, async (i) => {
+        deepStrictEqual(new Uint8Array((await plain.read(i))?.subarray(0, 64) ?? []), contentOf(64, i));
+      }),
+    );
+  }
+  rows.push(
+    await timed(name, 'publish', versions, async (i) => {
       await adapter.publish({ files: { 'adapter.bin': contentOf(sizeBytes, i) } });
     }),
-    await timed(store, 'activate', versions, (i) =>
+    await timed(name, 'activate', versions, (i) =>
       adapter.activate(numberOf(i), { override: true, reason: 'the benchmark' }),
     ),
-    await timed(store, 'load', versions, async (i) => {
+    await timed(name, 'load', versions, async (i) => {
       const { files } = await adapter.load(numberOf(i));
-      deepStrictEqual(files.get('adapter.bin')?.subarray(0, 64), contentOf(64, i));
+      deepStrictEqual(new Uint8Array(files.get('adapter.bin')?.subarray(0, 64) ?? []), contentOf(64, i));
     }),
-  ];
+    await timed(name, 'check everything', 1, async () => deepStrictEqual((await checkStore(store)).problems, [])),
+  );
+  return rows;
 }
 
 /** One file, written and synced; then read. */
@@ -127,16 +142,19 @@ function contentOf(sizeBytes: number, index: number): Uint8Array {
   return bytes;
 }
 
-function parseCount(args: readonly string[]): number {
-  let text: string | undefined;
+function parseOptions(args: readonly string[]): { versions: number } & Servers {
+  const string = { type: 'string' } as const;
+  const options = { versions: string, s3: string, postgres: { type: 'boolean' } } as const;
+  let values: { versions?: string } & Servers;
   try {
-    text = parseArgs({ args: [...args], options: { versions: { type: 'string' } } }).values.versions;
+    ({ values } = parseArgs({ args: [...args], options }));
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const versions = Number(text ?? 100);
+  const { versions: text = '100', s3, postgres } = values;
+  const versions = Number(text);
   if (!Number.isInteger(versions) || versions < 1 || versions > 5000) {
     throw new UsageError(`--versions: got ${text}, expected an integer from 1 to 5000`);
   }
-  return versions;
+  return { versions, s3, postgres };
 }
