@@ -56,7 +56,8 @@ memstore device bytes = 1073741824
 osd max object name len = 256
 osd max object namespace len = 64
 [client.rgw.a]
-rgw frontends = beast endpoint=127.0.0.1:$gateway_port
+# or each small answer waits 40 ms for an acknowledgement
+rgw frontends = beast endpoint=127.0.0.1:$gateway_port tcp_nodelay=1
 rgw run sync thread = false
 END
 : >"$folder/keyring"
