@@ -1,0 +1,47 @@
+/**
+ * Where adapters lie: metadata in one storage, weights in another, each exchangeable. adapterStorageConformance and
+ * adapterBlobConformance of lorakeet/testing are what an implementation must pass. Expected failures are Results; what a
+ * storage throws all the same, the engine reports as `Unexpected error`.
+ */
+import type { AdapterId } from './adapter-id.js';
+import type { AdapterMetadata } from './adapter-metadata.js';
+import type { Result, Unit } from './result.js';
+
+export interface StorageOptions {
+  /** Fails with `Operation cancelled`, nothing changed. */
+  signal?: AbortSignal;
+}
+
+export interface AdapterStorage {
+  /** Also in place of metadata with the same id. Fails with `Metadata cannot be null`. */
+  storeMetadata(metadata: AdapterMetadata, options?: StorageOptions): Promise<Result<Unit>>;
+  /** Fails with `Adapter not found: <id>`. */
+  getMetadata(id: AdapterId, options?: StorageOptions): Promise<Result<AdapterMetadata>>;
+  /** Those with that task name, in whatever case; perhaps none. Fails with `Task name cannot be empty`. */
+  getAdaptersByTask(taskName: string, options?: StorageOptions): Promise<Result<AdapterMetadata[]>>;
+  /** All, the oldest first. */
+  listAdapters(options?: StorageOptions): Promise<Result<AdapterMetadata[]>>;
+  /**
+   * Replaces metadata whose version is one less, in one step, so that of two who have read the same version one succeeds.
+   * Fails with `Metadata cannot be null`, `Adapter not found: <id>`, `Adapter changed meanwhile: <id>`.
+   */
+  updateMetadata(metadata: AdapterMetadata, options?: StorageOptions): Promise<Result<Unit>>;
+  /** Succeeds also where there is none. */
+  deleteMetadata(id: AdapterId, options?: StorageOptions): Promise<Result<Unit>>;
+}
+
+export interface AdapterBlobStorage {
+  /**
+   * The path under which the weights are now; another one for other weights, so that nothing is ever overwritten. Fails with
+   * `Weights cannot be empty`.
+   */
+  storeWeights(id: AdapterId, weights: Uint8Array, options?: StorageOptions): Promise<Result<string>>;
+  /** Fails with `Path cannot be empty`, `File not found: <path>`. */
+  getWeights(path: string, options?: StorageOptions): Promise<Result<Uint8Array>>;
+  /** Succeeds also where there are none. Fails with `Path cannot be empty`. */
+  deleteWeights(path: string, options?: StorageOptions): Promise<Result<Unit>>;
+  /** In bytes. Fails as getWeights. */
+  getWeightsSize(path: string, options?: StorageOptions): Promise<Result<number>>;
+}
+
+export const CANCELLED = 'Operation cancelled';
