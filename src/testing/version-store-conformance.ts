@@ -221,7 +221,17 @@ export function versionStoreConformance(options: VersionStoreConformanceOptions)
       const before = await checkStore(store);
       const removed = await collectGarbage(store, { olderThanMs: 0, now: () => LATER });
       assert.equal(removed, before.unreferenced, 'removed by collectGarbage');
-      assert.deepEqual(await checkStore(store), { ...before, blobs: before.blobs - removed, unreferenced: 0 });
+      const after = await checkStore(store);
+      assert.deepEqual(after, {
+        ...before,
+        ...{ blobs: before.blobs - removed, unreferenced: 0, sizeBytes: after.sizeBytes },
+      });
+      const sizes = (await blobsOf(store)).map(({ sizeBytes }) => sizeBytes);
+      assert.equal(
+        after.sizeBytes,
+        sizes.reduce((sum, size) => sum + size, 0),
+        'sizeBytes',
+      );
     }),
     ...(options.reopen
       ? [

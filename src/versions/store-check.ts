@@ -15,6 +15,8 @@ export interface StoreReport {
   /** All blobs in the store, and those of them that nothing points to: left by calls that failed, or by deleted versions. */
   blobs: number;
   unreferenced: number;
+  /** Of all blobs together. */
+  sizeBytes: number;
   /** What is wrong, a line each; none in a store that is whole. */
   problems: string[];
 }
@@ -46,25 +48,27 @@ const newMarks = (): Marks => ({ blobs: new Set(), lineages: new Set() });
  * must lead to what the heads say. Rejects only if the store fails; what is wrong is in the report.
  */
 export async function checkStore(store: VersionStore): Promise<StoreReport> {
-  const report = { adapters: 0, versions: 0, changes: 0, blobs: 0, unreferenced: 0, problems: [] as string[] };
+  const report = { adapters: 0, versions: 0, changes: 0, blobs: 0, unreferenced: 0, sizeBytes: 0 };
+  const problems: string[] = [];
   const marks = newMarks();
   for await (const name of store.listHeads()) {
     report.adapters += 1;
-    const head = await noting(report.problems, async () => (await readHead(store, name)).head);
+    const head = await noting(problems, async () => (await readHead(store, name)).head);
     if (!head) continue;
     for (const version of head.versions.keys()) {
       report.versions += 1;
-      await noting(report.problems, () => checkVersion(store, head, version, marks));
+      await noting(problems, () => checkVersion(store, head, version, marks));
     }
-    await noting(report.problems, async () => {
+    await noting(problems, async () => {
       report.changes += await checkChanges(store, head, marks);
     });
   }
-  for await (const { sha256 } of store.listBlobs()) {
+  for await (const { sha256, sizeBytes } of store.listBlobs()) {
     report.blobs += 1;
+    report.sizeBytes += sizeBytes;
     if (!marks.blobs.has(sha256)) report.unreferenced += 1;
   }
-  return report;
+  return { ...report, problems };
 }
 
 /**

@@ -15,8 +15,9 @@ import { AdapterVersions, checkStore, collectGarbage } from '../../src/versions/
 import { sha256Of } from '../../src/versions/version-store.js';
 import { coded } from '../personalization/samples.js';
 import type { CephGateway } from '../support/ceph.js';
+import { isRequired } from '../support/coverage-report.js';
 import { startLosingProxy } from '../support/losing-proxy.js';
-import { KILLS, KILLS_TIMEOUT_MS, playKills } from './version-kills.js';
+import { KILLS_TIMEOUT_MS, playKills } from './version-kills.js';
 
 export interface S3TestServer {
   gateway: CephGateway;
@@ -45,7 +46,10 @@ export function defineVersionTests(server: () => S3TestServer): void {
       reopen: (store) => openStore(prefixOf.get(store)),
       close: (store) => (store as S3VersionStore).close(),
     });
-    it.each(cases)('$name', ({ run }) => run(), 60_000);
+    const many = cases.filter(({ name }) => /hundreds|twenty versions/.test(name));
+    it.each(cases.filter((one) => !many.includes(one)))('$name', ({ run }) => run(), 60_000);
+    it.skipIf(!isRequired('s3')).each(many)('$name', ({ run }) => run(), 600_000);
+    it('has two cases of very many requests', () => expect(many).toHaveLength(2));
   });
 
   describe('versions in a bucket', () => {
@@ -77,7 +81,7 @@ export function defineVersionTests(server: () => S3TestServer): void {
       for (const key of ['blobs/', 'blobs/notes.txt', 'heads/', 'heads/a/b', 'heads/..', 'heads/a.', 'other']) {
         await put(key, 'x');
       }
-      const report = { adapters: 0, versions: 0, changes: 0, blobs: 0, unreferenced: 0, problems: [] };
+      const report = { adapters: 0, versions: 0, changes: 0, blobs: 0, unreferenced: 0, sizeBytes: 0, problems: [] };
       expect(await checkStore(store)).toEqual(report);
     });
 
@@ -178,14 +182,14 @@ export function defineVersionTests(server: () => S3TestServer): void {
       expect((await new AdapterVersions(store, 'other').load('v1.0')).files.get('y')).toEqual(bytesOf('other'));
     });
 
-    it(
+    it.skipIf(!isRequired('s3'))(
       'stay intact when processes are killed',
       async () => {
         const { gateway, bucket } = server();
         const options = { bucket, prefix, client: gateway.client };
         const location = JSON.stringify(options);
         const open = () => S3VersionStore.open(options);
-        await playKills({ kind: 's3', location, open, kills: process.env.LORAKEET_KILLS ? KILLS : 6, withinMs: 500 });
+        await playKills({ kind: 's3', location, open, kills: 6, withinMs: 500 });
       },
       KILLS_TIMEOUT_MS,
     );

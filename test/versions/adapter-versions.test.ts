@@ -438,7 +438,9 @@ describe('retention', () => {
     expect(before).toMatchObject({ unreferenced: 2, problems: [] });
     const later = () => new Date(Date.now() + 1000);
     expect(await collectGarbage(store, { olderThanMs: 0, now: later })).toBe(2);
-    expect(await checkStore(store)).toEqual({ ...before, blobs: before.blobs - 2, unreferenced: 0 });
+    const after = await checkStore(store);
+    expect(after.sizeBytes).toBeLessThan(before.sizeBytes);
+    expect(after).toEqual({ ...before, blobs: before.blobs - 2, unreferenced: 0, sizeBytes: after.sizeBytes });
     expect((await other.load('v1.0')).files.get('adapter.bin')).toEqual(shared['adapter.bin']);
     expect((await versions.load('v1.2')).manifest.parents[0].version).toBe('v1.1');
   });

@@ -1,4 +1,5 @@
-// Coverage-guided fuzzing of the readers: adapter files, snapshots, safetensors, PEFT folders. Mutates files that are fine
+// Coverage-guided fuzzing of the readers: adapter files, snapshots, safetensors, PEFT folders, and the documents of a version
+// store. Mutates files that are fine
 // and keeps every mutant that reaches a block of code, or a number of times through it, that none reached before (V8's own
 // block coverage, through node:inspector). Each input has to end in a coded error, or in something that is written and read
 // again as the same, and must not make a reader allocate more than a few times its size; anything else ends the process with
@@ -21,6 +22,9 @@ import {
   encodeSnapshot,
   openSafetensors,
 } from '../../../dist/formats.js';
+import { decodeChange, encodeChange } from '../../../dist/versions/change.js';
+import { decodeHead, encodeHead } from '../../../dist/versions/head.js';
+import { decodeManifest, encodeManifest } from '../../../dist/versions/manifest.js';
 
 const { values: options } = parseArgs({
   options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '1' } },
@@ -67,7 +71,54 @@ async function contentOf(file) {
   return tensors;
 }
 
+const [HASH, at] = ['ab'.repeat(32), '2026-01-01T00:00:00.000Z'];
+const manifest = {
+  ...{ adapter: 'team/feed', version: 'v1.1', createdAt: at, author: 'somebody', libraryVersion: '0.1.0' },
+  ...{ files: { 'adapter.bin': { sha256: HASH, sizeBytes: 7 } }, baseModel: { name: 'base', sha256: HASH } },
+  ...{
+    parents: [{ adapter: 'team/feed', version: 'v1.0', manifest: HASH }],
+    training: { seed: 1 },
+    metrics: { loss: 0.5 },
+  },
+};
+const entry = { manifest: HASH, createdAt: at, approved: true, quarantined: false };
+const head = {
+  ...{ adapter: 'team/feed', sequence: 3, change: HASH, disabled: false, highest: 'v1.1' },
+  versions: new Map([
+    ['v1.0', entry],
+    ['v1.1', { ...entry, approved: false }],
+  ]),
+  aliases: new Map([['active', 'v1.0']]),
+};
+const change = {
+  ...{
+    id: 'an-id',
+    adapter: 'team/feed',
+    sequence: 2,
+    at,
+    operation: 'activate',
+    actor: null,
+    reason: 'why',
+    version: 'v1.0',
+  },
+  ...{ override: true, aliases: [{ alias: 'active', from: null, to: 'v1.0' }], quarantined: ['v1.1'], deleted: [] },
+  ...{ evidence: { passed: 4 }, previous: HASH },
+};
+
+/** A document; its fields may stand in any order, and are written in one. */
+const documentOf = (bytes, encode, decode) => ({
+  seeds: [[Buffer.from(bytes)]],
+  assemble: ([content]) => content,
+  run(content) {
+    const again = encode(decode(content));
+    if (!isEqual(encode(decode(again)), again)) throw new Error('changed');
+  },
+});
+
 const targets = {
+  head: documentOf(encodeHead(head), encodeHead, (bytes) => decodeHead(bytes, 'team/feed')),
+  manifest: documentOf(encodeManifest(manifest), encodeManifest, (bytes) => decodeManifest(bytes, 'team/feed', 'v1.1')),
+  change: documentOf(encodeChange(change), encodeChange, (bytes) => decodeChange(bytes, 'team/feed', 2)),
   safetensors: {
     seeds: [golden.everyDtype.file, golden.adapters.plain.weights].map((text) => partsOfSafetensors(fromBase64(text))),
     assemble: ([header, data]) => joinSafetensors(header, data),
@@ -117,6 +168,7 @@ const CODES = [
   'ERR_FORMAT_UNSUPPORTED',
   'ERR_ADAPTER_CORRUPT',
   'ERR_ADAPTER_VERSION',
+  'ERR_STORE_FAILURE',
   // A scaling that overflows when a pattern gives it, found when the modules are written again.
   'ERR_NOT_FINITE',
 ];
@@ -145,6 +197,7 @@ const TOKENS = [
     '"alpha_pattern"',
     '(a|b)+$',
   ],
+  ...['"v1.0"', '"active"', '"../x"', '"2026-01-01T00:00:00.000Z"', 'false', 'ab'.repeat(32)],
   ...['lora_A', 'lora_magnitude_vector', '"use_dora"', '"use_rslora"', 'base_model.model.', '.*', '\ufeff', '\0'],
 ];
 const NUMBERS = [0, 1, 2, 3, 7, 8, 127, 128, 255, 256, 65535, 65536, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
