@@ -1,5 +1,6 @@
 /** What the Postgres stores do when a server is not there, refuses, is slow, or drops connections. */
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,6 +12,7 @@ import { coded } from '../personalization/samples.js';
 import { PostgresServer, postgresIsMissing } from '../support/postgres.js';
 
 const missing = postgresIsMissing();
+const WAITING = "FROM pg_stat_activity WHERE application_name = 'lorakeet' AND wait_event_type = 'Lock'";
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 
 describe.skipIf(missing)(`against a PostgreSQL server${missing ? ` (skipped: ${missing})` : ''}`, () => {
@@ -20,6 +22,10 @@ describe.skipIf(missing)(`against a PostgreSQL server${missing ? ` (skipped: ${m
   const newSchema = () => `test_${schemas++}`;
   // the server's end is no failure of a test
   const newPool = (max: number) => new Pool({ connectionString: server.url(), max }).on('error', () => {});
+
+  const somebodyWaits = async () => {
+    while ((await admin.query(`SELECT ${WAITING}`)).rows.length === 0) await delay(5);
+  };
 
   beforeAll(async () => {
     server = await PostgresServer.start();
@@ -87,20 +93,45 @@ describe.skipIf(missing)(`against a PostgreSQL server${missing ? ` (skipped: ${m
     await store.close();
   });
 
-  it('writes again when a connection is lost in the midst of writing', async () => {
+  it.each(['ended', 'killed'])('writes again when its connection is %s in the midst of writing', async (how) => {
     const schema = newSchema();
     const store = await PostgresVersionStore.open({ connection: server.url(), schema });
     const first = await store.setHead('a', bytes('one'), undefined);
     const other = await admin.connect();
     await other.query(`BEGIN; LOCK TABLE ${schema}.version_heads`);
+    other.on('error', () => {});
     const writing = store.setHead('a', bytes('two'), first);
-    const waiting = "FROM pg_stat_activity WHERE application_name = 'lorakeet' AND wait_event_type = 'Lock'";
-    while ((await admin.query(`SELECT ${waiting}`)).rows.length === 0);
-    await admin.query(`SELECT pg_terminate_backend(pid) ${waiting}`);
-    await other.query('ROLLBACK');
+    await somebodyWaits();
+    if (how === 'killed') await server.kill('backends');
+    else await admin.query(`SELECT pg_terminate_backend(pid) ${WAITING}`);
+    other.release(true);
+    const revision = await writing;
+    expect(await store.getHead('a')).toEqual({ bytes: bytes('two'), revision });
+    await store.close();
+  });
+
+  it('tries again what the server has undone, as where transactions are serializable by default', async () => {
+    const connection = { connectionString: server.url(), options: '-c default_transaction_isolation=serializable' };
+    const schema = newSchema();
+    const store = await PostgresVersionStore.open({ connection, schema });
+    const first = await store.setHead('a', bytes('one'), undefined);
+    const other = await admin.connect();
+    await other.query(`BEGIN; UPDATE ${schema}.version_heads SET bytes = 'touched'`);
+    const writing = store.setHead('a', bytes('two'), first);
+    await somebodyWaits();
+    await other.query('COMMIT');
     other.release();
     const revision = await writing;
     expect(await store.getHead('a')).toEqual({ bytes: bytes('two'), revision });
+    await store.close();
+  });
+
+  it('saves the same adapters at once without waiting for one another for ever', async () => {
+    const store = await PostgresAdapterStore.open({ connection: server.url(), schema: newSchema(), attempts: 1 });
+    const adapters = Array.from({ length: 1500 }, (_, i) => ({ id: `user-${i}`, bytes: bytes(`${i}`) }));
+    for (let round = 0; round < 4; round++)
+      await Promise.all([store.save(adapters), store.save(adapters.toReversed())]);
+    expect(await store.load(['user-1499'])).toEqual([bytes('1499')]);
     await store.close();
   });
 

@@ -18,8 +18,9 @@ describe.skipIf(missing)(`on a PostgreSQL server${missing ? ` (skipped: ${missin
     () =>
       playKills({
         kind: 'postgres',
-        location: server.url(),
-        open: () => PostgresVersionStore.open({ connection: server.url() }),
+        // so many attempts as a server on a busy machine may need to come back
+        locationOf: (era) => JSON.stringify({ connection: server.url(), schema: `era_${era}`, attempts: 20 }),
+        open: (location) => PostgresVersionStore.open(JSON.parse(location)),
         killServer: async (random) => {
           if (random.uniform() < 0.5) return server.kill('backends');
           await server.kill('all');

@@ -86,7 +86,7 @@ describe.skipIf(missing)(`against a PostgreSQL server${missing ? ` (skipped: ${m
       await store.close();
     });
 
-    it('that lack a chunk are no blobs, until they are put again', async () => {
+    it('that lack a chunk or have a damaged one are mended when they are put again', async () => {
       const schema = newSchema();
       const store = await open(schema);
       for (const [length, position] of [
@@ -97,6 +97,11 @@ describe.skipIf(missing)(`against a PostgreSQL server${missing ? ` (skipped: ${m
         const name = await store.putBlob(blob);
         await admin.query(`DELETE FROM ${schema}.version_chunks WHERE starts_at = $1`, [position]);
         await expect(store.getBlob(name)).rejects.toThrow(coded('ERR_STORE_FAILURE', `its chunk at ${position}`));
+        await store.putBlob(blob);
+        expect(Buffer.compare((await store.getBlob(name)) as Uint8Array, blob)).toBe(0);
+        const damage = `UPDATE ${schema}.version_chunks SET bytes = set_byte(bytes, 3, 1) WHERE starts_at = $1`;
+        await admin.query(damage, [position]);
+        expect(sha256Of((await store.getBlob(name)) as Uint8Array)).not.toBe(name);
         await store.putBlob(blob);
         expect(Buffer.compare((await store.getBlob(name)) as Uint8Array, blob)).toBe(0);
       }

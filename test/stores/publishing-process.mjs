@@ -2,7 +2,7 @@
  * Publishes, activates, rolls back and deletes in a version store until somebody kills it. For every change that the store has
  * acknowledged it prints one line. Alone on the store it also collects garbage of any age.
  *
- *   node publishing-process.mjs DIST files|postgres|s3 FOLDER|URL|OPTIONS SEED alone|shared
+ *   node publishing-process.mjs DIST files|postgres|s3 FOLDER|OPTIONS SEED alone|shared
  */
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
@@ -21,7 +21,7 @@ const tell = (...words) => writeSync(1, `${words.join(' ')}\n`);
 async function openStore() {
   if (kind === 'files') return (await from('stores/files.js')).FileVersionStore.open(location);
   if (kind === 's3') return (await from('stores/s3.js')).S3VersionStore.open(JSON.parse(location));
-  return (await from('stores/postgres.js')).PostgresVersionStore.open({ connection: location });
+  return (await from('stores/postgres.js')).PostgresVersionStore.open(JSON.parse(location));
 }
 
 async function publishAndChange() {

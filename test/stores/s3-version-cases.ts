@@ -186,10 +186,13 @@ export function defineVersionTests(server: () => S3TestServer): void {
       'stay intact when processes are killed',
       async () => {
         const { gateway, bucket } = server();
-        const options = { bucket, prefix, client: gateway.client };
-        const location = JSON.stringify(options);
-        const open = () => S3VersionStore.open(options);
-        await playKills({ kind: 's3', location, open, kills: 6, withinMs: 500 });
+        await playKills({
+          kind: 's3',
+          locationOf: (era) => JSON.stringify({ bucket, prefix: `${prefix}${era}/`, client: gateway.client }),
+          open: (location) => S3VersionStore.open(JSON.parse(location)),
+          kills: 6,
+          withinMs: 500,
+        });
       },
       KILLS_TIMEOUT_MS,
     );

@@ -16,6 +16,6 @@ afterAll(() => {
 
 it(
   'in a folder every acknowledged version stays intact when processes are killed',
-  () => playKills({ kind: 'files', location: folder, open: () => FileVersionStore.open(folder) }),
+  () => playKills({ kind: 'files', locationOf: (era) => join(folder, `${era}`), open: FileVersionStore.open }),
   KILLS_TIMEOUT_MS,
 );

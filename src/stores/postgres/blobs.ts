@@ -26,31 +26,28 @@ export class PostgresBlobs implements BlobStore {
     this.#chunks = `${database.schema}.version_chunks`;
   }
 
-  /** In one statement if it is one chunk. A blob that lacks chunks gets them. */
+  /** In one statement if it is one chunk. A blob that lacks chunks gets them; one that is damaged is replaced. */
   async putBlob(bytes: Uint8Array): Promise<string> {
     const sha256 = sha256Of(requireBlob('bytes', bytes));
     const key = Buffer.from(sha256, 'hex');
+    const mend = `
+      ON CONFLICT (sha256, starts_at) DO UPDATE SET bytes = excluded.bytes WHERE chunk.bytes <> excluded.bytes`;
     const put = `
       WITH blob AS (
         INSERT INTO ${this.#blobs} (sha256, size_bytes, put_at) VALUES ($1, $2, date_trunc('milliseconds', clock_timestamp()))
         ON CONFLICT (sha256) DO UPDATE SET put_at = excluded.put_at
         RETURNING sha256
       )
-      INSERT INTO ${this.#chunks} (sha256, starts_at, bytes) SELECT sha256, 0, $3 FROM blob ON CONFLICT DO NOTHING`;
+      INSERT INTO ${this.#chunks} AS chunk (sha256, starts_at, bytes) SELECT sha256, 0, $3::bytea FROM blob ${mend}`;
     const first = [key, bytes.length, bytes.subarray(0, CHUNK_BYTES)];
     if (bytes.length <= CHUNK_BYTES) {
       await this.#database.query(put, first);
       return sha256;
     }
-    const add = `INSERT INTO ${this.#chunks} (sha256, starts_at, bytes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
-    const missing = `
-      SELECT wanted::text FROM generate_series($2::bigint, $3::bigint, $4::bigint) AS wanted
-      WHERE NOT EXISTS (SELECT FROM ${this.#chunks} AS chunk WHERE chunk.sha256 = $1 AND chunk.starts_at = wanted)`;
+    const add = `INSERT INTO ${this.#chunks} AS chunk (sha256, starts_at, bytes) VALUES ($1, $2, $3) ${mend}`;
     await this.#database.transaction(async (query) => {
       await query(put, first);
-      const absent = await query<{ wanted: string }>(missing, [key, CHUNK_BYTES, bytes.length - 1, CHUNK_BYTES]);
-      for (const { wanted } of absent) {
-        const start = Number(wanted);
+      for (let start = CHUNK_BYTES; start < bytes.length; start += CHUNK_BYTES) {
         await query(add, [key, start, bytes.subarray(start, start + CHUNK_BYTES)]);
       }
     });

@@ -19,7 +19,7 @@ export interface PostgresOptions {
   connection?: string | PostgresSettings | PostgresPool;
   /** Where the tables are; made when missing. Lower-case letters, digits and _, at most 63. Default: lorakeet. */
   schema?: string;
-  /** How often a call is tried in all while the server cannot be reached or drops connections, 1 to 20; default 5, some 3 s. */
+  /** How often a call is tried in all while the server cannot be reached or drops connections, 1 to 20; default 5, some 2 s. */
   attempts?: number;
 }
 
@@ -34,6 +34,7 @@ export type Work<T> = (query: Query, uncertain: boolean) => Promise<T>;
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 const URL_FORM = /^(postgres(ql)?:\/\/|socket:|\/)/;
 const FIRST_BACK_OFF_MS = 200;
+const MAX_BACK_OFF_MS = 2000;
 
 export class PostgresDatabase {
   readonly #pool: PostgresPool;
@@ -103,7 +104,7 @@ export class PostgresDatabase {
         uncertain ||= failure === 'lost';
         if (failure === 'final' || attempt >= this.#attempts || (uncertain && !repeatable)) throw unavailable(error);
       }
-      const longest = FIRST_BACK_OFF_MS * 2 ** (attempt - 1);
+      const longest = Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** (attempt - 1));
       await delay(longest / 2 + randomInt(longest / 2));
     }
   }
