@@ -16,13 +16,15 @@ inline double thread_seconds() {
 }
 
 // The median times of one call of each body, over `samples` samples of as many calls as take `sample_seconds`. The
-// bodies take their samples in turn, so that what disturbs the machine disturbs them alike.
+// bodies take their samples in turn, so that what disturbs the machine disturbs them alike. `clock` is another one for
+// bodies that work on several threads.
 inline std::vector<double> median_seconds_in_turn(double sample_seconds, int samples,
-                                                  const std::vector<std::function<void()>>& bodies) {
-  const auto sample = [](const std::function<void()>& body, long calls) {
-    const double start = thread_seconds();
+                                                  const std::vector<std::function<void()>>& bodies,
+                                                  double (*clock)() = thread_seconds) {
+  const auto sample = [clock](const std::function<void()>& body, long calls) {
+    const double start = clock();
     for (long i = 0; i < calls; i++) body();
-    return thread_seconds() - start;
+    return clock() - start;
   };
   std::vector<long> calls;
   for (const auto& body : bodies) {

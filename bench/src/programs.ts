@@ -19,6 +19,10 @@ export const PROGRAMS: Record<string, Entry> = {
     summary: 'merging 32 adapters of rank 16 at 4096 × 4096, against dense matrices in numpy',
     load: () => import('./merge/program.js'),
   },
+  products: {
+    summary: 'matrix products of the language-model decoder, against OpenBLAS',
+    load: () => import('./products/program.js'),
+  },
   reasoning: {
     summary: 'updates that new users spare with the embedded ReasoningBank (--seeds N, default 10)',
     load: () => import('./reasoning/program.js'),

@@ -83,6 +83,9 @@ class Products {
                       const MatrixView& b, float beta, float* c, size_t c_stride);
 
  private:
+  void project_few(const float* x, size_t x_stride, size_t rows, const Projection* projections, size_t count,
+                   bool accumulate);
+
   std::unique_ptr<ProductEngine> engine_;
 };
 

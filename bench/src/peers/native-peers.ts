@@ -64,17 +64,21 @@ export async function openPeers(root: string, isa: string | null): Promise<Peers
   return { peers, missing, close };
 }
 
-/** The native program, or why there is none. Libraries installed since the addon was built are found. */
-export function buildPeers(root: string): { executable: string } | { reason: string } {
+export function buildPeers(root: string): Built {
+  return buildProgram(root, 'lorakeet_peers');
+}
+
+export type Built = { executable: string } | { reason: string };
+
+/** A native program, or why there is none. Libraries installed since the addon was built are found. */
+export function buildProgram(root: string, target: string): Built {
   const build = join(root, 'build');
   if (!existsSync(join(build, 'CMakeCache.txt'))) return { reason: 'the native addon was not built here' };
   const parallel = String(availableParallelism());
-  for (const args of [[build], ['--build', build, '--target', 'lorakeet_peers', '--parallel', parallel]]) {
+  for (const args of [[build], ['--build', build, '--target', target, '--parallel', parallel]]) {
     const { error, status } = spawnSync('cmake', args, { encoding: 'utf8' });
     if (error) return { reason: `cmake cannot be run: ${error.message}` };
-    if (status !== 0) {
-      return { reason: 'they do not build; `cmake --build build --target lorakeet_peers` says why' };
-    }
+    if (status !== 0) return { reason: `it does not build; \`cmake --build build --target ${target}\` says why` };
   }
-  return { executable: join(build, 'bench-native', 'lorakeet_peers') };
+  return { executable: join(build, 'bench-native', target) };
 }
