@@ -20,7 +20,7 @@ const MUST_CONTAIN = [
   /^CMakeLists\.txt$/,
   /^(LICENSE|README\.md|CHANGELOG\.md)$/,
 ];
-const MUST_NOT_CONTAIN = /^(data|test|bench|examples|scripts|build|src|docs|\.[^/]+)\/|\.stamp\.json$|\.tgz$/;
+const MUST_NOT_CONTAIN = /^(data|models|test|bench|examples|scripts|build|src|docs|\.[^/]+)\/|\.stamp\.json$|\.tgz$/;
 
 /** A PATH with Node, npm and a shell, and nothing that could compile. */
 function barePath(folder) {

@@ -51,6 +51,8 @@ export const ERROR_CODES = {
   ERR_CLOSED: 'The object has been closed.',
   ERR_INVALID_STATE: 'The call does not fit the present state of the object; the message says what has to come first.',
   ERR_CONTEXT_FULL: 'A sequence of tokens is longer than the model or the cache can hold.',
+  ERR_TOKENIZER_UNAVAILABLE:
+    'A package that reads tokenizers or chat templates is not installed; the message names it.',
   ERR_ABORTED: 'The caller aborted the operation.',
   ERR_ADAPTER_DISABLED: 'The kill switch of the adapter is on; only enabling an explicit version lifts it.',
 } as const satisfies Record<`ERR_${string}`, string>;

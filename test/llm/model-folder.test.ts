@@ -225,6 +225,7 @@ describe('a model folder', () => {
       (map) => ({ ...map, 'model.norm.weight': 'model-00001-of-00002.safetensors' }),
       'ERR_FORMAT_CORRUPT',
     ],
+    ['a tensor that no file has', (map) => ({ ...map, x: 'model-00001-of-00002.safetensors' }), 'ERR_FORMAT_CORRUPT'],
     ['a tensor too few', ({ 'model.norm.weight': _, ...map }) => map, 'ERR_FORMAT_CORRUPT'],
   ])('is refused for an index with %s', async (_, change, code) => {
     const folder = copyOf('mistral');

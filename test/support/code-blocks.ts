@@ -1,6 +1,6 @@
 /** The TypeScript in a document is compiled and run, so that it stays true. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -12,8 +12,11 @@ export function codeBlocksOf(document: string): string[] {
   return [...readFileSync(join(root, document), 'utf8').matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map((match) => match[1]);
 }
 
-/** Defines the tests of one document; its blocks run one after another in a folder that is gone afterwards. */
-export function testCodeBlocks(document: string): void {
+/**
+ * Defines the tests of one document; its blocks run one after another in a folder that is gone afterwards. `given` names
+ * folders of the repository that are there under the same name.
+ */
+export function testCodeBlocks(document: string, given: readonly string[] = []): void {
   const blocks = codeBlocksOf(document);
   const folder = join(root, '.setup', 'code-blocks', document);
   const fileOf = (index: number) => join(folder, `block-${index + 1}.ts`);
@@ -29,6 +32,7 @@ export function testCodeBlocks(document: string): void {
     const config = { extends: join(root, 'tsconfig.check.json'), include: ['*.ts'] };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
     working = mkdtempSync(join(tmpdir(), 'lorakeet-docs-'));
+    for (const name of given) symlinkSync(join(root, name), join(working, name), 'junction');
     process.chdir(working);
   });
 
