@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { PostgresVersionStore } from '../../src/stores/postgres.js';
 import { PostgresServer, postgresIsMissing } from '../support/postgres.js';
-import { KILLS_TIMEOUT_MS, playKills } from './version-kills.js';
+import { KILLS, KILLS_TIMEOUT_MS, playKills } from './version-kills.js';
 
 const missing = postgresIsMissing();
 
@@ -21,6 +21,8 @@ describe.skipIf(missing)(`on a PostgreSQL server${missing ? ` (skipped: ${missin
         // so many attempts as a server on a busy machine may need to come back
         locationOf: (era) => JSON.stringify({ connection: server.url(), schema: `era_${era}`, attempts: 20 }),
         open: (location) => PostgresVersionStore.open(JSON.parse(location)),
+        // a round of each kind, where nobody asks for more
+        kills: process.env.LORAKEET_KILLS ? KILLS : 8,
         killServer: async (random) => {
           if (random.uniform() < 0.5) return server.kill('backends');
           await server.kill('all');
