@@ -76,7 +76,9 @@ inline void fetch(const void* p) {
 
 // Takes all memory a batch needs before its first slot changes, so that running out of it changes nothing.
 void prepare(lorakeet_pool& pool, const uint32_t* slots, uint32_t count, uint32_t workers) {
-  for (uint32_t i = 0; i < count; i++) pool.store.ensure(slots[i]);
+  for (uint32_t i = 0; i < count; i++) {
+    if (i == 0 || slots[i] != slots[i - 1]) pool.store.ensure(slots[i]);  // a slot's rows are neighbours
+  }
   while (pool.scratch.size() < workers) pool.scratch.push_back(std::make_unique<ScratchMemory>(pool.shape));
 }
 

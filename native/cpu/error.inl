@@ -6,10 +6,11 @@
 namespace lorakeet {
 namespace {
 
-// errors[i] = y_i − t_i
+// errors[i] = y_i − t_i. Where rows and targets are is read anew for every block: kept in registers, so many pointers
+// would spill into vector registers, and those are taken.
 template <int Rows, int Tiles, bool Residual, typename Rank>
-LORAKEET_INLINE void error_block(const float* tile, Rank rank, const float* hidden, const float* const (&rows)[Rows],
-                                 const float* const (&targets)[Rows], size_t at, float* errors, size_t stride,
+LORAKEET_INLINE void error_block(const float* tile, Rank rank, const float* hidden, const float* const* rows,
+                                 const float* const* targets, size_t at, float* errors, size_t stride,
                                  Vec (&squares)[Rows]) {
   Vec e[Rows][Tiles * kSub];
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
@@ -33,22 +34,17 @@ LORAKEET_NOINLINE void error_rows(const float* bt, Rank rank, uint32_t tiles, co
                                   const float* const* row, const float* const* target, float* errors, size_t stride,
                                   Vec* squares, Ahead& ahead) {
   constexpr int kTiles = expand_tiles(Rows, Rank::kMost);
-  const float *rows[Rows], *targets[Rows];
   Vec sums[Rows];
-  LORAKEET_UNROLL for (int i = 0; i < Rows; i++) {
-    rows[i] = Residual ? row[i] : nullptr;
-    targets[i] = target[i];
-    sums[i] = zero();
-  }
+  LORAKEET_UNROLL for (int i = 0; i < Rows; i++) sums[i] = zero();
   uint32_t t = 0;
   for (; t + kTiles <= tiles; t += kTiles, bt += padded(kTiles) * rank) {
     ahead.worked(Rows * kTiles * rank);
-    error_block<Rows, kTiles, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
+    error_block<Rows, kTiles, Residual>(bt, rank, hidden, row, target, padded(t), errors, stride, sums);
   }
   if constexpr (kTiles > 1) {
     for (; t < tiles; t++, bt += padded(1) * rank) {
       ahead.worked(Rows * rank);
-      error_block<Rows, 1, Residual>(bt, rank, hidden, rows, targets, padded(t), errors, stride, sums);
+      error_block<Rows, 1, Residual>(bt, rank, hidden, row, target, padded(t), errors, stride, sums);
     }
   }
   LORAKEET_UNROLL for (int i = 0; i < Rows; i++) squares[i] = sums[i];
