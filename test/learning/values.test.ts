@@ -132,8 +132,8 @@ describe('the metadata of an adapter', () => {
 
   it('counts trainings, and keeps a score where there is no new one', () => {
     const first = create();
-    const second = first.withTraining(5, 'other', 0.75);
-    const third = second.withTraining(2, 'third');
+    const second = first.withTraining(5, { blobStoragePath: 'other', memoryStoragePath: 'memory' }, 0.75);
+    const third = second.withTraining(2, { blobStoragePath: 'third' });
     expect(third).toMatchObject({
       trainingExampleCount: 7,
       performanceScore: 0.75,
@@ -142,8 +142,18 @@ describe('the metadata of an adapter', () => {
     });
     expect(first).toMatchObject({ trainingExampleCount: 0, version: 1, blobStoragePath: 'path' });
     expect(third.createdAt).toEqual(first.createdAt);
+    expect(third.history.map(({ version, blobStoragePath }) => [version, blobStoragePath])).toEqual([
+      [2, 'other'],
+      [1, 'path'],
+    ]);
+    const back = third.withVersion(third.history[1]);
+    expect(back).toMatchObject({ version: 4, blobStoragePath: 'path', trainingExampleCount: 0 });
+    expect([back.performanceScore, back.memoryStoragePath]).toEqual([undefined, undefined]);
+    expect(back.history.map(({ version }) => version)).toEqual([3, 2, 1]);
     for (const bad of [-1, 1.5, Number.NaN]) {
-      expect(() => first.withTraining(bad, 'x')).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
+      expect(() => first.withTraining(bad, { blobStoragePath: 'x' })).toThrow(
+        expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }),
+      );
     }
   });
 });

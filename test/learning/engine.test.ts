@@ -1,0 +1,178 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { AdapterConfig } from '../../src/learning/adapter-config.js';
+import { type AdapterId, newAdapterId } from '../../src/learning/adapter-id.js';
+import { AdapterLearningEngine } from '../../src/learning/engine.js';
+import { FeedbackSignal } from '../../src/learning/feedback-signal.js';
+import { FileSystemBlobStorage } from '../../src/learning/file-blob-storage.js';
+import { InMemoryAdapterStorage } from '../../src/learning/memory-storage.js';
+import { MERGE_STRATEGIES } from '../../src/learning/merge-strategy.js';
+import { failure, success } from '../../src/learning/result.js';
+import { TrainingConfig } from '../../src/learning/training-config.js';
+import { TrainingExample } from '../../src/learning/training-example.js';
+import { type LanguageModel, loadBaseModel } from '../../src/llm/language-model.js';
+import { root } from '../support/imports.js';
+
+const EXAMPLES = [
+  new TrainingExample('ROMEO:\n', 'I love a song.'),
+  new TrainingExample('JULIET:\n', 'The moon is late.'),
+  new TrainingExample('KING:\n', 'Give me my horse.'),
+];
+const CONFIG = AdapterConfig.lowRank().with({ learningRate: 0.01 });
+
+describe('the adapter learning engine', () => {
+  let model: LanguageModel;
+  let folder: string;
+  let metadata: InMemoryAdapterStorage;
+  let engine: AdapterLearningEngine;
+  beforeAll(async () => {
+    model = await loadBaseModel(join(root, 'models/tiny-shakespeare-llama'));
+  });
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'lorakeet-learning-'));
+    metadata = new InMemoryAdapterStorage();
+    engine = new AdapterLearningEngine(model, metadata, new FileSystemBlobStorage(folder));
+    return () => rm(folder, { recursive: true });
+  });
+  afterAll(() => model.close());
+
+  const create = async (config = CONFIG) => (await engine.createAdapter('task', config)).value;
+  const lossOf = async (id?: AdapterId, examples = EXAMPLES) => (await engine.evaluate(examples, id)).value.loss;
+
+  it('creates an adapter that changes nothing, and trains it on examples', async () => {
+    const id = await create();
+    const before = await lossOf();
+    expect(await lossOf(id)).toBeCloseTo(before, 5);
+    const trained = await engine.trainAdapter(id, EXAMPLES, new TrainingConfig({ batchSize: 3, epochs: 8 }));
+    expect(trained.value).toMatchObject({ version: 2, examples: 3, steps: 8 });
+    expect(trained.value.finalLoss).toBeLessThan(trained.value.initialLoss);
+    expect(await lossOf(id)).toBeLessThan(0.8 * before);
+    expect((await engine.getAdapter(id)).value).toMatchObject({ trainingExampleCount: 3, version: 2 });
+    const [answer, base] = [
+      await engine.generateWithAdapter('KING:\n', id),
+      await engine.generateWithAdapter('KING:\n'),
+    ];
+    expect(answer.value).not.toBe(base.value);
+    expect((await engine.validateAdapter(id)).value).toBeGreaterThan(1000);
+    expect((await engine.rollback(id)).value).toMatchObject({ version: 3, trainingExampleCount: 0 });
+    expect(await lossOf(id)).toBeCloseTo(before, 5);
+    expect((await engine.versions(id)).value.map(({ version }) => version)).toEqual([3, 2, 1]);
+    expect((await engine.rollback(id, { version: 9 })).error).toContain('Version not found: 9');
+    expect(await engine.deleteAdapter(id)).toEqual(success(undefined));
+    expect(await readdir(folder)).toEqual([]);
+    expect((await engine.getAdapter(id)).error).toBe(`Adapter not found: ${id}`);
+  });
+
+  it('learns from feedback what the signal says', async () => {
+    const prompt = 'ROMEO:\n';
+    const generation = (await engine.generateWithAdapter(prompt, undefined, { maxNewTokens: 8 })).value;
+    const logOf = async (text: string, id: AdapterId) => -(await lossOf(id, [new TrainingExample(prompt, text)]));
+    for (const [signal, text, direction] of [
+      [FeedbackSignal.userCorrection('O night!'), 'O night!', 1],
+      [FeedbackSignal.success(0.9), generation, 1],
+      [FeedbackSignal.failure(-1), generation, -1],
+      [FeedbackSignal.preference(0.7), generation, 1],
+      [FeedbackSignal.preference(1, generation), generation, -1],
+    ] as const) {
+      const id = await create();
+      const before = await logOf(text, id);
+      const learnt = await engine.learnFromFeedback(
+        prompt,
+        text === generation && signal.rejected ? 'Never.' : generation,
+        signal,
+        id,
+      );
+      expect(learnt).toEqual(success(undefined));
+      expect(direction * ((await logOf(text, id)) - before)).toBeGreaterThan(0.001);
+    }
+    const id = await create();
+    for (const signal of [FeedbackSignal.failure(0), FeedbackSignal.success(0), FeedbackSignal.preference(0)]) {
+      expect(await engine.learnFromFeedback(prompt, generation, signal, id)).toEqual(success(undefined));
+    }
+    expect((await engine.getAdapter(id)).value.version).toBe(1);
+  });
+
+  it('merges adapters by every strategy, each into another result', async () => {
+    const ids: AdapterId[] = [];
+    for (const [i, example] of EXAMPLES.slice(0, 2).entries()) {
+      ids.push(await create());
+      await engine.trainAdapter(ids[i], [example], new TrainingConfig({ epochs: 4 }));
+    }
+    const losses = new Set<string>();
+    for (const strategy of MERGE_STRATEGIES) {
+      const options = strategy === 'weighted' ? { weights: [3, 1] } : {};
+      const merged = await engine.mergeAdapters(ids, strategy, options);
+      expect(merged.value).toMatchObject({ parents: ids, strategy });
+      expect(merged.value.residual).toBeGreaterThanOrEqual(0);
+      losses.add((await lossOf(merged.value.id)).toFixed(6));
+      const { taskName, config } = (await engine.getAdapter(merged.value.id)).value;
+      expect([taskName, config.rank]).toEqual([`merged_${strategy}`, 4]);
+    }
+    expect(losses.size).toBe(4);
+  });
+
+  it('counts all of ten trainings at once, one after another', async () => {
+    const id = await create();
+    const results = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => engine.trainAdapter(id, [EXAMPLES[i % 3]], TrainingConfig.default())),
+    );
+    expect(results.map((result) => result.value.version)).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    expect((await engine.getAdapter(id)).value.trainingExampleCount).toBe(10);
+  });
+
+  it('leaves no blob and no change where storing metadata fails or is cancelled', async () => {
+    const id = await create();
+    const files = await readdir(folder);
+    metadata.storeMetadata = async () => failure('full');
+    expect((await engine.createAdapter('x', CONFIG)).error).toBe('Failed to store adapter metadata: full');
+    metadata.updateMetadata = async () => failure('full');
+    expect((await engine.trainAdapter(id, EXAMPLES, TrainingConfig.default())).error).toBe(
+      'Failed to store trained metadata: full',
+    );
+    const controller = new AbortController();
+    metadata.updateMetadata = async () => {
+      controller.abort();
+      throw new Error('broken off');
+    };
+    const cancelled = await engine.trainAdapter(id, EXAMPLES, TrainingConfig.default(), { signal: controller.signal });
+    expect(cancelled.error).toBe('Operation cancelled');
+    expect(await readdir(folder)).toEqual(files);
+    expect((await engine.getAdapter(id)).value.version).toBe(1);
+  });
+
+  it('gives the documented messages', async () => {
+    const id = await create();
+    const nobody = newAdapterId();
+    const one = [EXAMPLES[0]];
+    const config = TrainingConfig.default();
+    const good = FeedbackSignal.success();
+    const results: [Promise<{ error: unknown }>, string][] = [
+      [engine.createAdapter(' ', CONFIG), 'Task name cannot be empty'],
+      [engine.createAdapter('x', CONFIG.with({ rank: 0 })), 'Rank must be positive'],
+      [engine.trainAdapter(id, [], config), 'Training examples cannot be empty'],
+      [engine.trainAdapter(id, one, config.with({ epochs: 0 })), 'Epochs must be positive'],
+      [
+        engine.trainAdapter(id, [new TrainingExample('', 'x')], config),
+        'Invalid training example: Input cannot be empty',
+      ],
+      [engine.trainAdapter(nobody, one, config), `Adapter not found: ${nobody}`],
+      [engine.generateWithAdapter(' '), 'Prompt cannot be empty'],
+      [engine.generateWithAdapter('x', nobody), `Adapter not found: ${nobody}`],
+      [engine.learnFromFeedback('', 'x', good, id), 'Prompt cannot be empty'],
+      [engine.learnFromFeedback('x', '', good, id), 'Generation cannot be empty'],
+      [
+        engine.learnFromFeedback('x', 'y', FeedbackSignal.userCorrection(''), id),
+        'User correction requires correction text',
+      ],
+      [engine.mergeAdapters([id], 'average'), 'At least 2 adapters are required for merging'],
+      [engine.mergeAdapters([id, nobody], 'ties'), `Adapter ${nobody} not found: Adapter not found: ${nobody}`],
+      [engine.createAdapter('x', CONFIG, { signal: AbortSignal.abort() }), 'Operation cancelled'],
+    ] as never;
+    for (const [result, message] of results) expect((await result).error).toBe(message);
+    const big = CONFIG.with({ rank: 256, targetModules: 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj' });
+    expect((await engine.createAdapter('x', big)).isSuccess).toBe(true); // in 16 bits
+    expect(await engine.deleteAdapter(nobody)).toEqual(success(undefined));
+  });
+});
