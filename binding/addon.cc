@@ -25,6 +25,8 @@ constexpr Export kExports[] = {
     {"misalignment", misalignment},
     {"multiply", multiply},
     {"symmetricEigen", symmetric_eigen},
+    {"magnitudeAt", magnitude_at},
+    {"mergeEntries", merge_entries},
     {"write", write},
     {"read", read},
     {"copy", copy},

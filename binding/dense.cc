@@ -1,7 +1,9 @@
 #include "dense.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "arguments.h"
 #include "lorakeet/dense.h"
@@ -108,6 +110,140 @@ Problem run_eigen(napi_env env, const napi_value* argv) {
   return {};
 }
 
+// Reads an array of `expected` elements with one of the readers of arguments.h.
+template <typename Reader, typename Span>
+Problem read_exactly(napi_env env, napi_value value, const char* name, double expected, Reader read, Span* out) {
+  if (Problem problem = read(env, value, name, out)) return problem;
+  // sums of products of sizes leave 64 bits only where no array can follow, and doubles see that
+  if (static_cast<double>(out->length) != expected) {
+    return {"ERR_LENGTH_MISMATCH", std::string(name) + ": got " + std::to_string(out->length) + " elements, expected " +
+                                       std::to_string(expected)};
+  }
+  return {};
+}
+
+Problem read_count(napi_env env, napi_value value, const char* name, double most, double* out) {
+  if (Problem problem = read_number(env, value, name, out)) return problem;
+  if (!(*out >= 1 && *out <= most) || *out != std::floor(*out)) {
+    return {"ERR_OUT_OF_RANGE", std::string(name) + ": got " + std::to_string(*out) +
+                                    ", expected an integer from 1 to " + std::to_string(most)};
+  }
+  return {};
+}
+
+Problem run_magnitude_at(napi_env env, const napi_value* argv) {
+  const lorakeet_dense* kernels = nullptr;
+  size_t rows = 0, rank = 0, columns = 0, threads = 0;
+  Span<float> b, a, found;
+  lorakeet_summand product{};
+  double count = 0;
+  if (Problem problem = read_kernels(env, argv[0], &kernels)) return problem;
+  if (Problem problem = read_size(env, argv[1], "rows", &rows)) return problem;
+  if (Problem problem = read_size(env, argv[2], "rank", &rank)) return problem;
+  // otherwise nothing would bound the rows and columns that are asked for
+  if (rank == 0) return {"ERR_OUT_OF_RANGE", "rank: got 0, expected at least 1"};
+  if (Problem problem = read_size(env, argv[3], "columns", &columns)) return problem;
+  const double entries = static_cast<double>(rows) * static_cast<double>(columns);
+  if (Problem problem = read_number(env, argv[6], "scale", &product.scale)) return problem;
+  if (Problem problem = read_count(env, argv[7], "count", entries, &count)) return problem;
+  if (Problem problem = read_size(env, argv[9], "threads", &threads)) return problem;
+  const double rank_of = static_cast<double>(rank);
+  if (Problem problem = read_exactly(env, argv[4], "b", static_cast<double>(rows) * rank_of, read_floats, &b))
+    return problem;
+  if (Problem problem = read_exactly(env, argv[5], "a", rank_of * static_cast<double>(columns), read_floats, &a))
+    return problem;
+  if (Problem problem = read_exactly(env, argv[8], "found", 2, read_floats, &found)) return problem;
+  product.b = b.data;
+  product.a = a.data;
+  product.rank = rank;
+  float magnitudes[2];
+  if (kernels->magnitude_at(rows, columns, &product, static_cast<uint64_t>(count), magnitudes,
+                            static_cast<uint32_t>(threads))) {
+    return status_problem(LORAKEET_OUT_OF_MEMORY);
+  }
+  std::copy_n(magnitudes, 2, found.data);
+  return {};
+}
+
+// Memory is taken for each summand.
+constexpr size_t kMaxSummands = 65536;
+constexpr size_t kNumbers = 6;
+
+bool is_word(double number) { return number >= 0 && number < 4294967296.0 && number == std::floor(number); }
+
+// The summands' numbers and ranks, copied so that nobody can change them any more.
+Problem read_summands(const Span<const uint32_t>& ranks, const double* numbers,
+                      std::vector<lorakeet_summand>* summands) {
+  for (size_t i = 0; i < ranks.length; i++, numbers += kNumbers) {
+    lorakeet_summand summand{};
+    summand.rank = ranks.data[i];
+    summand.scale = numbers[0];
+    summand.weight = numbers[1];
+    summand.threshold = numbers[2];
+    summand.share = numbers[3];
+    const double key[] = {numbers[4], numbers[5]};
+    const std::string name = "numbers of summand " + std::to_string(i);
+    if (!(summand.share > 0 && summand.share <= 1)) {
+      return {"ERR_OUT_OF_RANGE", name + ": got share " + std::to_string(summand.share) + ", expected above 0 to 1"};
+    }
+    for (size_t k = 0; k < 2; k++) {
+      if (!is_word(key[k])) {
+        return {"ERR_OUT_OF_RANGE", name + ": got " + std::to_string(key[k]) + ", expected a word of 32 bits"};
+      }
+      summand.key[k] = static_cast<uint32_t>(key[k]);
+    }
+    summands->push_back(summand);
+  }
+  return {};
+}
+
+Problem run_merge_entries(napi_env env, const napi_value* argv) {
+  const lorakeet_dense* kernels = nullptr;
+  size_t rows = 0, columns = 0, election = 0, threads = 0;
+  Span<const uint32_t> ranks;
+  Span<float> b, a, merged;
+  double lambda = 0;
+  double* numbers = nullptr;
+  std::vector<lorakeet_summand> summands;
+  if (Problem problem = read_kernels(env, argv[0], &kernels)) return problem;
+  if (Problem problem = read_size(env, argv[1], "rows", &rows)) return problem;
+  if (Problem problem = read_size(env, argv[2], "columns", &columns)) return problem;
+  if (Problem problem = read_size(env, argv[7], "election", &election)) return problem;
+  if (Problem problem = read_number(env, argv[8], "lambda", &lambda)) return problem;
+  if (Problem problem = read_size(env, argv[10], "threads", &threads)) return problem;
+  if (election > LORAKEET_ELECT_FREQUENCY) {
+    return {"ERR_INVALID_ARGUMENT", "election: got " + std::to_string(election) + ", expected 0, 1 or 2"};
+  }
+  if (Problem problem = read_uint32s(env, argv[3], "ranks", &ranks)) return problem;
+  if (ranks.length < 1 || ranks.length > kMaxSummands) {
+    return {"ERR_OUT_OF_RANGE",
+            "ranks: got " + std::to_string(ranks.length) + " summands, expected 1 to " + std::to_string(kMaxSummands)};
+  }
+  if (Problem problem = read_doubles(env, argv[6], "numbers", kNumbers * ranks.length, &numbers)) return problem;
+  if (Problem problem = read_summands(ranks, numbers, &summands)) return problem;
+  double rank_sum = 0;
+  for (const lorakeet_summand& summand : summands) rank_sum += static_cast<double>(summand.rank);
+  const double row_count = static_cast<double>(rows), column_count = static_cast<double>(columns);
+  if (Problem problem = read_exactly(env, argv[4], "b", row_count * rank_sum, read_floats, &b)) return problem;
+  if (Problem problem = read_exactly(env, argv[5], "a", rank_sum * column_count, read_floats, &a)) return problem;
+  if (Problem problem = read_exactly(env, argv[9], "merged", row_count * column_count, read_floats, &merged)) {
+    return problem;
+  }
+  if (merged.length == 0) return {};
+  const float *next_b = b.data, *next_a = a.data;
+  for (lorakeet_summand& summand : summands) {
+    summand.b = next_b;
+    summand.a = next_a;
+    next_b += rows * summand.rank;
+    next_a += summand.rank * columns;
+  }
+  if (kernels->merge_entries(rows, columns, summands.data(), summands.size(), static_cast<lorakeet_election>(election),
+                             lambda, merged.data, static_cast<uint32_t>(threads))) {
+    return status_problem(LORAKEET_OUT_OF_MEMORY);
+  }
+  return {};
+}
+
 template <size_t Count>
 napi_value call(napi_env env, napi_callback_info info, Problem (*body)(napi_env, const napi_value*)) {
   napi_value argv[Count];
@@ -122,5 +258,9 @@ napi_value call(napi_env env, napi_callback_info info, Problem (*body)(napi_env,
 napi_value multiply(napi_env env, napi_callback_info info) { return call<12>(env, info, run_multiply); }
 
 napi_value symmetric_eigen(napi_env env, napi_callback_info info) { return call<4>(env, info, run_eigen); }
+
+napi_value magnitude_at(napi_env env, napi_callback_info info) { return call<10>(env, info, run_magnitude_at); }
+
+napi_value merge_entries(napi_env env, napi_callback_info info) { return call<11>(env, info, run_merge_entries); }
 
 }  // namespace lorakeet

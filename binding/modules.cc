@@ -18,7 +18,7 @@ namespace lorakeet {
 namespace {
 
 // Changes with every change of the addon's functions; src/kernels/native.ts expects the same number.
-constexpr uint32_t kBindingVersion = 6;
+constexpr uint32_t kBindingVersion = 7;
 
 #if defined(_WIN32)
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../cpu/crew.h"
+#include "entries.h"
 #include "isa.h"
 #include "lorakeet/cpu.h"
 
@@ -32,14 +33,6 @@ int guarded(Body body) {
   }
 }
 
-// Threads worth waking: each should have about 100 µs of work at some 10 multiply-adds per ns.
-uint32_t workers_for(const lorakeet_matrix& x, const lorakeet_matrix& y, size_t blocks, uint32_t threads) {
-  const double work = static_cast<double>(x.rows) * static_cast<double>(x.columns) * static_cast<double>(y.columns);
-  const double worthwhile =
-      std::min<double>({work / 1e6 + 1, static_cast<double>(blocks), static_cast<double>(threads)});
-  return static_cast<uint32_t>(std::max(1.0, worthwhile));
-}
-
 template <const DenseKernels& (*Isa)()>
 int multiply(const lorakeet_matrix* x, const lorakeet_matrix* y, double* out, uint32_t threads) {
   return guarded([&] {
@@ -50,7 +43,9 @@ int multiply(const lorakeet_matrix* x, const lorakeet_matrix* y, double* out, ui
     const lorakeet_matrix right = turned ? transposed(*x) : *y;
     const size_t row_stride = turned ? 1 : y->columns, column_stride = turned ? y->columns : 1;
     const size_t blocks = (right.columns + kDenseBlock - 1) / kDenseBlock;
-    const uint32_t workers = workers_for(left, right, blocks, threads);
+    const double work =
+        static_cast<double>(x->rows) * static_cast<double>(x->columns) * static_cast<double>(y->columns);
+    const uint32_t workers = workers_for(work, blocks, threads);
     std::vector<double> scratch(workers * kDenseScratch);
     std::atomic<size_t> next{0};
     run_crew(workers, [&](uint32_t worker) {
@@ -84,8 +79,21 @@ int symmetric_eigen(size_t n, double* matrix, double* values) {
 }
 
 template <const DenseKernels& (*Isa)()>
+int magnitude_at(size_t rows, size_t columns, const lorakeet_summand* product, uint64_t count, float found[2],
+                 uint32_t threads) {
+  return guarded([&] { find_magnitude(Isa(), rows, columns, *product, count, found, threads); });
+}
+
+template <const DenseKernels& (*Isa)()>
+int merge_entries(size_t rows, size_t columns, const lorakeet_summand* summands, size_t count,
+                  lorakeet_election election, double lambda, float* merged, uint32_t threads) {
+  return guarded([&] { merge_all_entries(Isa(), rows, columns, summands, count, election, lambda, merged, threads); });
+}
+
+template <const DenseKernels& (*Isa)()>
 const lorakeet_dense* table(const char* device) {
-  static const lorakeet_dense kernels = {device, multiply<Isa>, symmetric_eigen<Isa>};
+  static const lorakeet_dense kernels = {device, multiply<Isa>, symmetric_eigen<Isa>, magnitude_at<Isa>,
+                                         merge_entries<Isa>};
   return &kernels;
 }
 

@@ -54,8 +54,6 @@ void multiply_tile(size_t depth, const double* x, const double* y, double tile[k
   memcpy(tile, sums, sizeof(sums));
 }
 
-size_t less(size_t a, size_t b) { return a < b ? a : b; }
-
 void multiply_block(const lorakeet_matrix& x, const lorakeet_matrix& y, size_t first, size_t end, double* out,
                     size_t row_stride, size_t column_stride, double* scratch) {
   static_assert(kDenseBlock % kTileColumns == 0 && kTileRows <= 32, "scratch is laid out for this");

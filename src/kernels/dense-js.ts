@@ -1,13 +1,24 @@
 /** The dense operations in plain JavaScript: reference and fallback. */
 import { LorakeetError } from '../errors.js';
 import type { DenseKernels, Eigen } from './dense.js';
+import {
+  combineBy,
+  combineEntries,
+  type Magnitudes,
+  type MergeRule,
+  magnitudeAt,
+  type Product,
+  productEntries,
+  type Summand,
+  sparsifyBy,
+} from './entries.js';
 import { type DoubleMatrix, type Matrix, zeros } from './matrix.js';
 import { eigenOfTridiagonal, tridiagonalise } from './tridiagonal-js.js';
 
 /** Rows of y that are worked on together, so that they stay in cache while all rows of x pass by. */
 const BLOCK = 64;
 
-export const jsDense: DenseKernels = { device: 'js', multiply, symmetricEigen };
+export const jsDense: DenseKernels = { device: 'js', multiply, symmetricEigen, magnitudeAt: magnitudeOf, mergeEntries };
 
 function multiply(x: Matrix, y: Matrix): DoubleMatrix {
   const product = zeros(x.rows, y.columns);
@@ -58,4 +69,16 @@ function symmetricEigen(symmetric: DoubleMatrix): Eigen {
     vectors.data.set(basis.data.subarray(from * n, (from + 1) * n), to * n);
   });
   return { values: Float64Array.from(order, (i) => diagonal[i] * size), vectors };
+}
+
+function magnitudeOf(product: Product, count: number): Magnitudes {
+  return magnitudeAt(productEntries([product], multiply), 0, count);
+}
+
+function mergeEntries(summands: readonly Summand[], rule: MergeRule): Float32Array {
+  const source = productEntries(summands, multiply);
+  const merged = new Float32Array(source.length);
+  const weights = summands.map(({ weight }) => weight);
+  combineEntries(source, weights, sparsifyBy(summands), combineBy(rule), merged);
+  return merged;
 }

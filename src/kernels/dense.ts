@@ -3,6 +3,7 @@
  * JavaScript's; LORAKEET_BACKEND=js asks for the latter. Nothing here is public.
  */
 import { jsDense } from './dense-js.js';
+import type { Magnitudes, MergeRule, Product, Summand } from './entries.js';
 import type { DoubleMatrix, Matrix } from './matrix.js';
 import { nativeDense } from './native.js';
 
@@ -19,6 +20,10 @@ export interface DenseKernels {
   multiply(x: Matrix, y: Matrix): DoubleMatrix;
   /** Of a row-major symmetric matrix, of which only the upper triangle counts. Throws ERR_NOT_FINITE for NaN and infinity. */
   symmetricEigen(symmetric: DoubleMatrix): Eigen;
+  /** The count-th largest magnitude among the product's entries, 1 ≤ count ≤ rows·columns, and the largest. */
+  magnitudeAt(product: Product, count: number): Magnitudes;
+  /** The merge of summands of one shape, entry by entry, row-major. */
+  mergeEntries(summands: readonly Summand[], rule: MergeRule): Float32Array;
 }
 
 export function denseKernels(): DenseKernels {

@@ -9,6 +9,10 @@ export interface Matrix {
   readonly columnStride: number;
 }
 
+export interface FloatMatrix extends Matrix {
+  readonly data: Float32Array;
+}
+
 /** Row-major, which is what the operations make. */
 export interface DoubleMatrix extends Matrix {
   readonly data: Float64Array;

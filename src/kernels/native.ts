@@ -20,12 +20,12 @@ import {
 } from './contract.js';
 import type { DenseKernels } from './dense.js';
 import { type SlabLayout, slabLayout } from './layout.js';
-import { matrix, zeros } from './matrix.js';
+import { type DenseAddon, denseOver } from './native-dense.js';
 import { grantedCores } from './threads.js';
 import { checkObject, validatePoolConfig } from './validate.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 6;
+const BINDING_VERSION = 7;
 
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -36,7 +36,7 @@ const nodeGypBuild = createRequire(import.meta.url)('node-gyp-build') as {
 };
 
 /** The addon's functions; a pool is known by its number. */
-interface Addon {
+interface Addon extends DenseAddon {
   info(withCuda: boolean): {
     bindingVersion: number;
     instructionSets: string[];
@@ -51,8 +51,6 @@ interface Addon {
   memoryBytes(pool: number): number;
   firstNonFinite(values: Float32Array, copy: Float32Array | undefined): number;
   misalignment(values: Float32Array): number;
-  multiply(...args: MultiplyArguments): void;
-  symmetricEigen(instructionSet: string, size: number, matrix: Float64Array, values: Float64Array): void;
   write(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
   read(pool: number, slots: Uint32Array, slabs: Float32Array, steps: Uint32Array): void;
   copy(pool: number, from: Uint32Array, to: Uint32Array): void;
@@ -65,22 +63,6 @@ interface Addon {
   updateAsync(pool: number, ...rest: UpdateArguments): Promise<UpdateReport>;
   consolidateAsync(pool: number, ...rest: ConsolidateArguments): Promise<void>;
 }
-
-/** out [rows × columns] = x [rows × inner] · y [inner × columns]; the strides of a row and of a column. */
-type MultiplyArguments = [
-  instructionSet: string,
-  rows: number,
-  inner: number,
-  columns: number,
-  x: Float32Array | Float64Array,
-  xRowStride: number,
-  xColumnStride: number,
-  y: Float32Array | Float64Array,
-  yRowStride: number,
-  yColumnStride: number,
-  out: Float64Array,
-  threads: number,
-];
 
 type ConsolidateArguments = [slots: Uint32Array, rowOffsets: Uint32Array, x: Rows, decay: number];
 
@@ -175,24 +157,7 @@ export function nativeDense(): DenseKernels | null {
   const { addon } = load();
   if (!addon) return null;
   const device = process.env.LORAKEET_ISA || addon.info(false).instructionSets[0];
-  const threads = grantedCores();
-  return {
-    device,
-    multiply(x, y) {
-      const product = zeros(x.rows, y.columns);
-      const { data: out } = product;
-      const [ofX, ofY] = [x, y].map((m) => [m.data, m.rowStride, m.columnStride] as const);
-      coded(() => addon.multiply(device, x.rows, x.columns, y.columns, ...ofX, ...ofY, out, threads));
-      return product;
-    },
-    symmetricEigen(symmetric) {
-      const n = symmetric.rows;
-      const vectors = symmetric.data.slice();
-      const values = new Float64Array(n);
-      coded(() => addon.symmetricEigen(device, n, vectors, values));
-      return { values, vectors: matrix(vectors, n, n) };
-    },
-  };
+  return denseOver(addon, device, grantedCores(), coded);
 }
 
 /** The bytes between a multiple of 64 and the address of `values`; 0 without addon, for whom it makes no difference. */

@@ -7,9 +7,10 @@
  * undetermined; merges that treat v and −v alike do not see them.
  */
 import type { DenseKernels } from '../kernels/dense.js';
+import { combineBy, combineEntries, type EntrySource, magnitudeAt, sparsifyBy } from '../kernels/entries.js';
 import { type DoubleMatrix, matrix, transpose, zeros } from '../kernels/matrix.js';
 import type { ModuleSet } from './checks.js';
-import { combineEntries, type EntrySource, type EntrySpace } from './entries.js';
+import type { EntrySpace } from './entries.js';
 import { balance, moduleOf } from './result.js';
 import { coreOf, spanOf } from './span.js';
 import { stackOf } from './stack.js';
@@ -29,18 +30,18 @@ export function coreSpace(dense: DenseKernels, set: ModuleSet): EntrySpace {
   const turned = cores.map((core) => dense.multiply(dense.multiply(u, core), transpose(v)));
   const [rows, columns] = [u.rows, v.rows];
   const source: EntrySource = {
-    adapters: set.length,
+    matrices: set.length,
     blocks: 1,
     length: rows * columns,
+    offset: () => 0,
     read: (adapter) => turned[adapter].data.slice(),
   };
   return {
-    ...source,
-    merge(weights, sparsify, combine, rank) {
-      let merged = zeros(rows, columns);
-      combineEntries(source, weights, sparsify, combine, (values) => {
-        merged = matrix(values, rows, columns);
-      });
+    length: source.length,
+    magnitudeAt: (adapter, count) => magnitudeAt(source, adapter, count),
+    merge(weights, selections, rule, rank) {
+      const merged = zeros(rows, columns);
+      combineEntries(source, weights, sparsifyBy(selections), combineBy(rule), merged.data);
       const svd = truncatedSvd(dense, merged, rank);
       const { left, right } = balance(svd);
       const b = dense.multiply(stack.b, spanB.expand(dense.multiply(transpose(u), left)));

@@ -4,10 +4,20 @@
  * adapters; nothing else in lorakeet does that.
  */
 import type { LoraModule, LoraModules } from '../adapter/lora-module.js';
-import { hashSeed, Random } from '../adapter/random.js';
+import { hashSeed } from '../adapter/random.js';
 import { fail, requireBoolean, requireInteger, requireOneOf } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import { type DenseKernels, denseKernels } from '../kernels/dense.js';
+import {
+  type Combine,
+  combineBy,
+  combineEntries,
+  type EntrySource,
+  magnitudeAt,
+  productEntries,
+  type Sparsify,
+  sparsifyBy,
+} from '../kernels/entries.js';
 import { matrix, timesColumns, transpose } from '../kernels/matrix.js';
 import {
   type ModuleSet,
@@ -17,16 +27,8 @@ import {
   requireRank,
   requireWeights,
 } from './checks.js';
-import { deltaEntries } from './delta-space.js';
-import {
-  type Combine,
-  combineEntries,
-  type EntrySource,
-  keepAtRandom,
-  magnitudeAt,
-  type Sparsify,
-  sumEntries,
-} from './entries.js';
+import { deltaOf } from './delta-space.js';
+import { keepAtRandom } from './entries.js';
 import { type MergedModule, mergeEach, moduleOf } from './result.js';
 import { truncatedSvd } from './svd.js';
 import { MAJORITY_SIGNS, type MajoritySign, type MergeResult } from './types.js';
@@ -80,7 +82,7 @@ export function peftCompat(adapters: readonly LoraModules[], options: PeftCompat
   const sets = requireAdapters(adapters);
   if (options.weights === undefined) fail('ERR_INVALID_ARGUMENT', 'weights', undefined, 'an array of numbers');
   const weights = requireWeights(options.weights, adapters.length);
-  const combine = kind.endsWith('ties') ? electAsPeft(majoritySign) : sumEntries;
+  const combine = kind.endsWith('ties') ? electAsPeft(majoritySign) : combineBy({ election: 'none', lambda: 1 });
   const dense = denseKernels();
   return mergeEach(sets, (set, name) => {
     const sparsify = (source: EntrySource, part: string) =>
@@ -116,7 +118,7 @@ function factorByFactor(
   const merge = (key: 'loraA' | 'loraB', scales: readonly number[]) => {
     const source = tensorEntries(set.map((module) => module[key]));
     const merged = new Float32Array(source.length);
-    combineEntries(source, scales, sparsify(source, key), combine, (values) => merged.set(values));
+    combineEntries(source, scales, sparsify(source, key), combine, merged);
     return merged;
   };
   const { rank, inFeatures, outFeatures } = set[0];
@@ -163,11 +165,9 @@ function decomposed(
   svdRank: number | undefined,
 ): MergedModule {
   const { inFeatures, outFeatures } = set[0];
-  const { source, blockOffset } = deltaEntries(dense, set);
+  const source = productEntries(set.map(deltaOf), dense.multiply);
   const merged = new Float32Array(source.length);
-  combineEntries(source, weights, sparsify(source, 'delta'), combine, (values, block) =>
-    merged.set(values, blockOffset(block)),
-  );
+  combineEntries(source, weights, sparsify(source, 'delta'), combine, merged);
   const rank = svdRank ?? Math.max(...set.map((module) => module.rank));
   const svd = truncatedSvd(dense, matrix(merged, outFeatures, inFeatures), rank);
   const module = moduleOf(timesColumns(svd.left, svd.values), transpose(svd.right), rank);
@@ -180,9 +180,10 @@ function exact(module: LoraModule): MergedModule {
 
 function tensorEntries(tensors: readonly Float32Array[]): EntrySource {
   return {
-    adapters: tensors.length,
+    matrices: tensors.length,
     blocks: 1,
     length: tensors[0].length,
+    offset: () => 0,
     read: (adapter) => Float64Array.from(tensors[adapter]),
   };
 }
@@ -190,15 +191,18 @@ function tensorEntries(tensors: readonly Float32Array[]): EntrySource {
 function sparsifyAsPeft(kind: string, source: EntrySource, density: number, stream: string, seed: number): Sparsify {
   if (density >= 1) return () => {};
   if (kind.startsWith('dare')) {
-    const streams = Array.from({ length: source.adapters }, (_, i) => new Random(hashSeed(seed, `${i} ${stream}`)));
-    return keepAtRandom(density, streams);
+    const selections = Array.from({ length: source.matrices }, (_, i) => {
+      const [first, second] = hashSeed(seed, `${i} ${stream}`);
+      return keepAtRandom(density, [first, second]);
+    });
+    return sparsifyBy(selections);
   }
   return keepTopK(source, Math.floor(density * source.length));
 }
 
 /** torch.topk: exactly `count` entries; which of equal ones is not defined there, the first ones here. */
 function keepTopK(source: EntrySource, count: number): Sparsify {
-  const kept = Array.from({ length: source.adapters }, (_, adapter) => {
+  const kept = Array.from({ length: source.matrices }, (_, adapter) => {
     const threshold = count > 0 ? magnitudeAt(source, adapter, count).value : Infinity;
     let above = 0;
     for (let block = 0; block < source.blocks; block++) {

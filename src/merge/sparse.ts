@@ -3,6 +3,7 @@ import type { LoraModules } from '../adapter/lora-module.js';
 import { hashSeed, Random } from '../adapter/random.js';
 import { requireInteger, requireNumber, requireOneOf } from '../checks.js';
 import { denseKernels } from '../kernels/dense.js';
+import type { MergeRule, Selection } from '../kernels/entries.js';
 import {
   type ModuleSet,
   requireAdapters,
@@ -13,15 +14,7 @@ import {
 } from './checks.js';
 import { coreSpace } from './core-space.js';
 import { deltaSpace } from './delta-space.js';
-import {
-  type Combine,
-  type EntrySource,
-  electEntries,
-  keepAtRandom,
-  keepLargest,
-  type Sparsify,
-  sumEntries,
-} from './entries.js';
+import { type EntrySpace, keepAtRandom, keepLargest } from './entries.js';
 import { withPrecision } from './precision.js';
 import { mergeEach } from './result.js';
 import {
@@ -46,14 +39,14 @@ export type SparseOptions = RankOption & WeightOption & DensityOption & SpaceOpt
 export function ties(adapters: readonly LoraModules[], options: SparseOptions & ElectionOption): MergeResult {
   requireOptions(options, ['rank', 'weights', 'density', 'space', 'majoritySign', 'lambda']);
   const density = requireDensity(options.density);
-  return mergeSparsely(adapters, options, (source) => keepLargest(source, density), election(options));
+  return mergeSparsely(adapters, options, largest(density), election(options));
 }
 
 /** Σ wᵢ·(ΔWᵢ trimmed to its entries of largest magnitude). Throws as `ties` does. */
 export function magnitudePrune(adapters: readonly LoraModules[], options: SparseOptions): MergeResult {
   requireOptions(options, ['rank', 'weights', 'density', 'space']);
   const density = requireDensity(options.density);
-  return mergeSparsely(adapters, options, (source) => keepLargest(source, density), sumEntries);
+  return mergeSparsely(adapters, options, largest(density), SUM);
 }
 
 /**
@@ -62,7 +55,7 @@ export function magnitudePrune(adapters: readonly LoraModules[], options: Sparse
  */
 export function dareLinear(adapters: readonly LoraModules[], options: SparseOptions & SeedOption): MergeResult {
   requireOptions(options, ['rank', 'weights', 'density', 'space', 'seed']);
-  return mergeSparsely(adapters, options, atRandom(options), sumEntries);
+  return mergeSparsely(adapters, options, atRandom(options), SUM);
 }
 
 /** DARE's random dropping in place of the trimming of TIES. Throws as `ties` does. */
@@ -74,13 +67,16 @@ export function dareTies(
   return mergeSparsely(adapters, options, atRandom(options), election(options));
 }
 
-type SparsifyModule = (source: EntrySource, set: ModuleSet, name: string, weights: readonly number[]) => Sparsify;
+const SUM: MergeRule = { election: 'none', lambda: 1 };
+
+/** One selection for each adapter. */
+type Select = (space: EntrySpace, set: ModuleSet, name: string, weights: readonly number[]) => readonly Selection[];
 
 function mergeSparsely(
   adapters: readonly LoraModules[],
   options: SparseOptions,
-  sparsify: SparsifyModule,
-  combine: Combine,
+  select: Select,
+  rule: MergeRule,
 ): MergeResult {
   const space = requireOneOf('space', options.space ?? 'delta', SPACES);
   const rank = requireRank(options.rank);
@@ -90,7 +86,7 @@ function mergeSparsely(
   return mergeEach(sets, (set, name) => {
     const entries = space === 'core' ? coreSpace(dense, set) : deltaSpace(dense, set);
     const target = rank ?? defaultRank(set, space === 'core');
-    const merged = entries.merge(weights, sparsify(entries, set, name, weights), combine, target);
+    const merged = entries.merge(weights, select(entries, set, name, weights), rule, target);
     return { ...merged, module: withPrecision(merged.module, set) };
   });
 }
@@ -101,20 +97,25 @@ function defaultRank(set: ModuleSet, exact: boolean): number {
   return Math.min(rank, set[0].inFeatures, set[0].outFeatures);
 }
 
-function election({ majoritySign, lambda }: ElectionOption): Combine {
+function election({ majoritySign, lambda }: ElectionOption): MergeRule {
   const method = requireOneOf('majoritySign', majoritySign ?? 'total', MAJORITY_SIGNS);
-  return electEntries(method, requireNumber('lambda', lambda ?? 1));
+  return { election: method, lambda: requireNumber('lambda', lambda ?? 1) };
 }
 
-function atRandom({ density, seed = 0 }: DensityOption & SeedOption): SparsifyModule {
+function largest(density: number): Select {
+  return (space, set) => set.map((_, adapter) => keepLargest(space, adapter, density));
+}
+
+function atRandom({ density, seed = 0 }: DensityOption & SeedOption): Select {
   requireDensity(density);
   requireInteger('seed', seed, 0, 2 ** 32 - 1);
   return (_, set, name, weights) => {
-    const streams = new Array<Random>(set.length);
+    const selections = new Array<Selection>(set.length);
     orderOf(set, weights, seed).forEach((adapter, position) => {
-      streams[adapter] = new Random(hashSeed(seed, `dare ${position} ${name}`));
+      const [first, second] = hashSeed(seed, `dare ${position} ${name}`);
+      selections[adapter] = keepAtRandom(density, [first, second]);
     });
-    return keepAtRandom(density, streams);
+    return selections;
   };
 }
 

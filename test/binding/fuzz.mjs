@@ -48,6 +48,7 @@ const CONFIG = {
   epsilon: 1e-8,
   weightDecay: 0,
 };
+const { instructionSets } = addon.info(false);
 const SLAB = 5 * CONFIG.rank * (CONFIG.inFeatures + CONFIG.outFeatures);
 const ITEMS = 7;
 
@@ -106,6 +107,30 @@ const makers = {
     const values = floats(below(600));
     return [values, chance(0.5) ? undefined : new Float32Array(values.length)];
   },
+  multiply() {
+    const [rows, inner, columns] = [below(9), below(9), below(9)];
+    const [x, y] = [matrix(rows, inner), matrix(inner, columns)];
+    return [isa(), rows, inner, columns, ...x, ...y, new Float64Array(rows * columns), below(4)];
+  },
+  symmetricEigen() {
+    const n = below(7);
+    return [isa(), n, Float64Array.from({ length: n * n }, number), new Float64Array(n)];
+  },
+  magnitudeAt() {
+    const [rows, rank, columns] = [1 + below(30), 1 + below(6), 1 + below(90)];
+    const factors = [floats(rows * rank), floats(rank * columns)];
+    return [isa(), rows, rank, columns, ...factors, number(), 1 + below(rows * columns), new Float32Array(2), below(4)];
+  },
+  mergeEntries() {
+    const [rows, columns] = [below(30), below(90)];
+    const ranks = Uint32Array.from({ length: 1 + below(4) }, () => below(6));
+    const ranksum = ranks.reduce((sum, rank) => sum + rank, 0);
+    const numbers = [...ranks].flatMap(summandNumbers);
+    return [
+      ...[isa(), rows, columns, ranks, floats(ranksum * rows), floats(ranksum * columns), Float64Array.from(numbers)],
+      ...[below(3), number(), new Float32Array(rows * columns), below(4)],
+    ];
+  },
   closePool: (pool) => [pool],
   createPool() {
     const config = { ...CONFIG };
@@ -114,6 +139,17 @@ const makers = {
   },
   info: () => [false],
 };
+
+const isa = () => pick(instructionSets);
+
+/** data, row stride, column stride */
+function matrix(rows, columns) {
+  const values = Array.from({ length: rows * columns }, number);
+  const data = (chance(0.5) ? Float32Array : Float64Array).from(values);
+  return chance(0.5) ? [data, columns, 1] : [data, 1, rows];
+}
+
+const summandNumbers = () => [number(), number(), Math.abs(number()), chance(0.5) ? 1 : 0.3, next(), next()];
 
 function rows(n) {
   return chance(0.4) ? Uint32Array.from({ length: n }, () => below(ITEMS)) : floats(n * CONFIG.inFeatures);
@@ -220,7 +256,7 @@ function spoil(value) {
 
 /** Arguments that share memory with each other: outputs over inputs, indices over outputs. */
 function overlap(args) {
-  const views = args.filter((value) => ArrayBuffer.isView(value) && value.BYTES_PER_ELEMENT === 4);
+  const views = args.filter((value) => ArrayBuffer.isView(value) && value.BYTES_PER_ELEMENT >= 4);
   if (views.length < 2) return args;
   const buffer = new ArrayBuffer(Math.max(...views.map((view) => view.byteLength)));
   return args.map((value) => {

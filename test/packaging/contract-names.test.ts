@@ -14,6 +14,7 @@ const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string
 
 /** Operations that have an asynchronous form: those whose work grows with the rows of a batch. */
 const ASYNCHRONOUS = ['apply', 'update', 'consolidate'];
+const DENSE_OPERATIONS = ['multiply', 'symmetricEigen', 'magnitudeAt', 'mergeEntries'];
 const asyncForms = ASYNCHRONOUS.map((name) => `${name}Async`);
 
 describe('the kernel contract', () => {
@@ -34,6 +35,17 @@ describe('the kernel contract', () => {
     expect(Object.fromEntries(flags)).toEqual(UpdateFlag);
   });
 
+  it('has the same dense operations in TypeScript and in C', () => {
+    const body = read('src/kernels/dense.ts').match(/export interface DenseKernels \{([\s\S]*?)\n\}/)?.[1] ?? '';
+    const methods = [...body.matchAll(/^ {2}(\w+)\(/gm)].map((match) => match[1]);
+    const table = read('native/include/lorakeet/dense.h').match(
+      /typedef struct lorakeet_dense \{([\s\S]*?)\} lorakeet_dense;/,
+    );
+    const functions = [...(table?.[1] ?? '').matchAll(/\(\*(\w+)\)\(/g)].map((match) => camelCase(match[1]));
+    expect(methods.sort()).toEqual([...DENSE_OPERATIONS].sort());
+    expect(functions.sort()).toEqual([...DENSE_OPERATIONS].sort());
+  });
+
   it('has the same operations in the addon', (test) => {
     const path = join(root, 'build/Release/lorakeet.node');
     if (!existsSync(path)) {
@@ -42,8 +54,8 @@ describe('the kernel contract', () => {
     }
     const addon = createRequire(import.meta.url)(path);
     const around = ['info', 'createPool', 'closePool', 'memoryBytes', 'firstNonFinite', 'misalignment'];
-    const dense = ['multiply', 'symmetricEigen'];
-    expect(Object.keys(addon).sort()).toEqual([...KERNEL_OPERATIONS, ...asyncForms, ...around, ...dense].sort());
+    const all = [...KERNEL_OPERATIONS, ...asyncForms, ...around, ...DENSE_OPERATIONS];
+    expect(Object.keys(addon).sort()).toEqual(all.sort());
     for (const name of Object.keys(addon)) expect(typeof addon[name], name).toBe('function');
   });
 

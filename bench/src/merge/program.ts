@@ -46,6 +46,7 @@ interface NumpyAnswer {
   numpy: string;
   sum: { wall: number; cpu: number };
   svd: { wall: number; cpu: number };
+  ties: { wall: number; cpu: number };
   residual: number;
 }
 
@@ -111,6 +112,7 @@ export function runMerges(size: MergeSize, python: string, onProgress: (what: st
   });
   const both = { wall: answer.sum.wall + answer.svd.wall, cpu: answer.sum.cpu + answer.svd.cpu };
   rows.push(row('sum of dense ΔW alone', answer.sum, null), row('the same and its SVD', both, answer.residual));
+  rows.push(row('ties of dense ΔW, without its SVD', answer.ties, null));
   return { size, rows };
 }
 

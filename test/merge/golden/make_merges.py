@@ -95,6 +95,25 @@ class Xoshiro128:
         return np.array([np.float32(-1 + 2 * (self.next() / 2**32)) for _ in range(n)], dtype=np.float64)
 
 
+def threefry_words(seed, text, count):
+    """Threefry-2×32 with 13 rounds; the key is the start of lorakeet's hashSeed, word i half of the block i // 2."""
+    digest = hashlib.sha256(seed.to_bytes(4, "little") + text.encode()).digest()
+    k = [int.from_bytes(digest[4 * i : 4 * i + 4], "little") for i in range(2)]
+    k.append(0x1BD11BDA ^ k[0] ^ k[1])
+    words = []
+    for block in range((count + 1) // 2):
+        x, y = (block + k[0]) % 2**32, k[1]
+        for i in range(13):
+            r = (13, 15, 26, 6, 17, 29, 16, 24)[i % 8]
+            x = (x + y) % 2**32
+            y = (y << r | y >> (32 - r)) % 2**32 ^ x
+            if i % 4 == 3:
+                j = i // 4 + 1
+                x, y = (x + k[j % 3]) % 2**32, (y + k[(j + 1) % 3] + j) % 2**32
+        words += [x, y]
+    return np.array(words[:count])
+
+
 def dropped(ts, weights, density, seed, name):
     out, inn = ts[0].shape
     draw = Xoshiro128(seed, "dare order")
@@ -102,8 +121,7 @@ def dropped(ts, weights, density, seed, name):
     order = sorted(range(len(ts)), key=lambda i: (g @ ts[i] @ h, weights[i]))
     result = [None] * len(ts)
     for position, i in enumerate(order):
-        stream = Xoshiro128(seed, f"dare {position} {name}")
-        mask = np.array([stream.next() < density * 2**32 for _ in range(ts[i].size)]).reshape(ts[i].shape)
+        mask = (threefry_words(seed, f"dare {position} {name}", ts[i].size) < density * 2**32).reshape(ts[i].shape)
         result[i] = ts[i] * mask / density
     return result
 
