@@ -10,5 +10,6 @@ export type { ConformanceCase } from './harness.js';
 export { type ConformanceOptions, kernelConformance } from './kernel-conformance.js';
 export { SeededRandom } from './random.js';
 export { adapterStoreConformance, type StoreConformanceOptions } from './store-conformance.js';
+export { type VectorConformanceOptions, vectorConformance } from './vector-conformance.js';
 export { type VersionStoreConformanceOptions, versionStoreConformance } from './version-store-conformance.js';
 export { makeWorkload, WORKLOAD_KINDS, type Workload, type WorkloadKind, type WorkloadSize } from './workloads.js';

@@ -1,4 +1,5 @@
 /** Every stored pattern as one row of a matrix in memory; a search looks at all of them, so it misses none. */
+import { dotOfRow, Nearest } from '../../vectors/nearest.js';
 import type { Situation } from './episode.js';
 import { SITUATION_DIMENSIONS, writeSituationVector } from './situation.js';
 import { TEXT_DIMENSIONS, writeTextVector } from './text-vector.js';
@@ -89,7 +90,7 @@ export class PatternIndex {
       const success = successes[row];
       if (!(rewards[row] >= minReward) || success === rejected[0] || success === rejected[1]) continue;
       const offset = row * DIMENSIONS;
-      let distance = 2 - 2 * dot(vectors, offset, vector);
+      let distance = 2 - 2 * dotOfRow(vectors, offset, vector, TEXT_DIMENSIONS);
       if (situation && distance <= best.farthest) {
         distance += squaredDistance(vectors, offset + TEXT_DIMENSIONS, vector);
       }
@@ -105,22 +106,6 @@ export class PatternIndex {
     this.#rewards = enlarged(this.#rewards, new Float64Array(rows));
     this.#successes = enlarged(this.#successes, new Uint8Array(rows));
   }
-}
-
-// Four sums each: one would have to wait for the last addition before the next can start.
-
-function dot(rows: Float32Array, offset: number, query: Float32Array): number {
-  let a = 0;
-  let b = 0;
-  let c = 0;
-  let d = 0;
-  for (let j = 0; j < TEXT_DIMENSIONS; j += 4) {
-    a += rows[offset + j] * query[j];
-    b += rows[offset + j + 1] * query[j + 1];
-    c += rows[offset + j + 2] * query[j + 2];
-    d += rows[offset + j + 3] * query[j + 3];
-  }
-  return a + b + (c + d);
 }
 
 /** Of the situations' features; as much as the texts can differ at most and more, if the row has none. */
@@ -139,28 +124,6 @@ function squaredDistance(rows: Float32Array, offset: number, query: Float32Array
 
 /** Squared distance of a pattern without a situation from any situation. */
 const NO_SITUATION = 16;
-
-/** The k rows with the least distance, in order. */
-class Nearest {
-  readonly rows: { row: number; distance: number }[] = [];
-  /** Nothing farther than this belongs in. */
-  farthest = Infinity;
-  readonly #k: number;
-
-  constructor(k: number) {
-    this.#k = k;
-  }
-
-  /** Rows come in rising order; of equal distances the later one goes first. */
-  insert(row: number, distance: number): void {
-    const { rows } = this;
-    let at = rows.length;
-    while (at > 0 && rows[at - 1].distance >= distance) at--;
-    rows.splice(at, 0, { row, distance });
-    if (rows.length > this.#k) rows.pop();
-    if (rows.length === this.#k) this.farthest = rows[this.#k - 1].distance;
-  }
-}
 
 function enlarged<T extends Float32Array | Float64Array | Uint8Array>(from: T, to: T): T {
   to.set(from);
