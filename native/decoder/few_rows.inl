@@ -8,7 +8,7 @@ namespace {
 
 using namespace lorakeet;
 
-constexpr size_t kAhead = 12288;  // bytes from what is read of a weight to what is asked for
+constexpr size_t kAhead = 5120;  // bytes from what is read of a weight to what is asked for
 
 // kRows rows of x times kColumns rows of the weight, 4 or 1. Each sum is added up in the same order whatever kRows and
 // kColumns are: lane by lane, then what is left over, then the lanes.

@@ -53,7 +53,7 @@ constexpr size_t kPanelFloats = kBlockSteps * kMostColumns;
 
 size_t divided_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
-// Threads worth waking: each should have about 20 µs of work at some 100 multiply-adds per ns... in multiply-adds.
+// Threads worth waking: each should have about 10 µs of work at some 100 multiply-adds per ns.
 uint32_t worthwhile(double multiply_adds, uint32_t threads) {
   return static_cast<uint32_t>(std::max(1.0, std::min<double>(multiply_adds / 1e6 + 1, threads)));
 }
