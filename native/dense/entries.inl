@@ -64,6 +64,7 @@ void count_row(const double* values, size_t width, MagnitudeCount* counts) {
   uint32_t bits[kEntryColumns];
   for (size_t j = 0; j < kEntryColumns; j++) floats[j] = fabsf(static_cast<float>(values[j]));
   memcpy(bits, floats, sizeof(bits));
+  // more of the smallest change nothing
   memset(bits + width, 0, (kEntryColumns - width) * sizeof(uint32_t));
   const uint32_t low = counts->low, high = counts->high, span = high - low;
   uint32_t above = 0, largest = counts->largest;
@@ -73,7 +74,6 @@ void count_row(const double* values, size_t width, MagnitudeCount* counts) {
     largest = bits[j] > largest ? bits[j] : largest;
     inside[j] = bits[j] - low <= span;
   }
-  memset(inside + width, 0, kEntryColumns - width);
   counts->above += above;
   counts->largest = largest;
   for (size_t from = 0; from < kEntryColumns; from += kGroup) {

@@ -41,7 +41,8 @@ function summands(rows: number, columns: number): Summand[] {
   return products(rows, columns, [3, 1, 16, 5]).map((product, i) => ({
     ...product,
     weight: [1, -0.5, 0.3, 1][i],
-    threshold: [0, 0.5, 0.3, 0][i],
+    // that of an entry, which has to stay
+    threshold: i % 3 ? jsDense.magnitudeAt(product, Math.ceil((rows * columns) / 3)).value : 0,
     share: [1, 1, 0.4, 0.75][i],
     key: [i * 77, 2 ** 32 - 1 - i],
   }));
@@ -90,7 +91,9 @@ describe.each([...nativeInfo().isas])('entries on %s', (isa) => {
     const [product] = products(20, 70, [4]);
     product.b.data[0] = Number.NaN;
     product.b.data[9] = Infinity;
-    expect(Number.isFinite(dense.magnitudeAt(product, 20 * 70).value)).toBe(true);
+    for (const count of [1, 141, 500, 1300]) {
+      expect(dense.magnitudeAt(product, count).value).toBe(jsDense.magnitudeAt(product, count).value);
+    }
     const merged = dense.mergeEntries([{ ...product, weight: 1, threshold: 0, share: 1, key: [0, 0] }], {
       election: 'none',
       lambda: 1,
