@@ -1,12 +1,6 @@
-/**
- * The cpu and cuda backends: the kernel contract over the addon. Finding the addon, typing its functions and turning its
- * errors into LorakeetErrors happens here; all checks and all mathematics are on the other side.
- */
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from '../errors.js';
+/** The cpu and cuda backends: the kernel contract over the addon. All checks and all mathematics are on the other side. */
+import { LorakeetError } from '../errors.js';
+import { type AddonInfo, coded, codedAsync, instructionSet, loadAddon, toLorakeetError } from './addon.js';
 import {
   type ApplyBatch,
   type ConsolidateBatch,
@@ -24,28 +18,8 @@ import { type DenseAddon, denseOver } from './native-dense.js';
 import { grantedCores } from './threads.js';
 import { checkObject, validatePoolConfig } from './validate.js';
 
-/** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 7;
-
-const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-
-/** CommonJS without types: gives the addon of a folder, or the path that it would load. */
-const nodeGypBuild = createRequire(import.meta.url)('node-gyp-build') as {
-  (folder: string): unknown;
-  resolve(folder: string): string;
-};
-
 /** The addon's functions; a pool is known by its number. */
-interface Addon extends DenseAddon {
-  info(withCuda: boolean): {
-    bindingVersion: number;
-    instructionSets: string[];
-    /** Bits, by place in STATE_DTYPES. */
-    stateDtypes: number;
-    cudaDevice?: string;
-    cudaReason?: string;
-    cudaStateDtypes?: number;
-  };
+interface Addon extends AddonInfo, DenseAddon {
   createPool(device: 'cpu' | 'cuda', instructionSet: string, config: Record<string, number>): number;
   closePool(pool: number): void;
   memoryBytes(pool: number): number;
@@ -77,41 +51,6 @@ type UpdateArguments = [
   ewcLambda: Float32Array | undefined,
 ];
 
-/** What this machine offers. `file` is relative to the package; `reason` says why `addon` is missing. */
-interface Loaded {
-  addon?: Addon;
-  file?: string;
-  reason: string;
-}
-
-let loaded: Loaded | undefined;
-
-function load(): Loaded {
-  if (loaded) return loaded;
-  let file: string | undefined;
-  try {
-    const path = nodeGypBuild.resolve(PACKAGE_ROOT);
-    file = path.slice(PACKAGE_ROOT.length + 1);
-    const addon = nodeGypBuild(PACKAGE_ROOT) as Addon;
-    const { bindingVersion } = addon.info(false);
-    loaded =
-      bindingVersion === BINDING_VERSION
-        ? { addon, file, reason: '' }
-        : { file, reason: `${file} has binding version ${bindingVersion}, expected ${BINDING_VERSION}: build it anew` };
-  } catch (error) {
-    loaded = { file, reason: file ? `${file} cannot be loaded: ${messageOf(error)}` : missingReason() };
-  }
-  return loaded;
-}
-
-function missingReason(): string {
-  const platform = `${process.platform}-${process.arch}`;
-  const prebuilt = existsSync(join(PACKAGE_ROOT, 'prebuilds', platform));
-  return prebuilt
-    ? `no prebuilt addon for ${platform} fits this system, and none was built from source`
-    : `there is no prebuilt addon for ${platform}, and none was built from source`;
-}
-
 export interface NativeInfo {
   /** The addon is loaded: the cpu backend works. */
   available: boolean;
@@ -124,7 +63,7 @@ export interface NativeInfo {
 }
 
 export function nativeInfo(): NativeInfo {
-  const { addon, reason, file } = load();
+  const { addon, reason, file } = loadAddon<Addon>();
   return { available: addon !== undefined, reason, file, isas: addon ? addon.info(false).instructionSets : [] };
 }
 
@@ -133,28 +72,19 @@ export type NativeRequest = { device: 'cpu'; isa?: string } | { device: 'cuda' }
 
 /** Throws ERR_BACKEND_UNAVAILABLE with the reason when the device cannot be had. */
 export function createNativeBackend(request: NativeRequest): KernelBackend {
-  const { addon, reason } = load();
+  const { addon, reason } = loadAddon<Addon>();
   if (!addon) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend ${request.device}: ${reason}`);
   if (request.device === 'cuda') {
     const { cudaDevice, cudaReason, cudaStateDtypes = 0 } = addon.info(true);
     if (!cudaDevice) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend cuda: ${cudaReason}`);
     return nativeBackend(addon, 'cuda', cudaDevice, cudaStateDtypes);
   }
-  const { instructionSets, stateDtypes } = addon.info(false);
-  const isa = request.isa ?? (process.env.LORAKEET_ISA || instructionSets[0]);
-  if (!instructionSets.includes(isa)) {
-    const known = instructionSets.join(', ');
-    throw new LorakeetError(
-      'ERR_BACKEND_UNAVAILABLE',
-      `backend cpu: instruction set ${isa} is not one that this processor runs (${known})`,
-    );
-  }
-  return nativeBackend(addon, 'cpu', isa, stateDtypes);
+  return nativeBackend(addon, 'cpu', instructionSet(addon, request.isa), addon.info(false).stateDtypes);
 }
 
 /** The addon's dense operations, on the instruction set that LORAKEET_ISA names or on the fastest; null without addon. */
 export function nativeDense(): DenseKernels | null {
-  const { addon } = load();
+  const { addon } = loadAddon<Addon>();
   if (!addon) return null;
   const device = process.env.LORAKEET_ISA || addon.info(false).instructionSets[0];
   return denseOver(addon, device, grantedCores(), coded);
@@ -162,7 +92,7 @@ export function nativeDense(): DenseKernels | null {
 
 /** The bytes between a multiple of 64 and the address of `values`; 0 without addon, for whom it makes no difference. */
 export function misalignment(values: Float32Array): number {
-  const { addon } = load();
+  const { addon } = loadAddon<Addon>();
   return addon ? coded(() => addon.misalignment(values)) : 0;
 }
 
@@ -286,9 +216,7 @@ class NativePool implements KernelPool {
   }
 
   #enqueue<T>(call: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(call).catch((error: unknown) => {
-      throw toLorakeetError(error);
-    });
+    const result = codedAsync(this.#queue.then(call));
     this.#queue = result.catch(() => {}); // a failed call does not stop those behind it
     return result;
   }
@@ -336,22 +264,4 @@ function nativeConfig(config: Readonly<PoolConfig>): Record<string, number> {
     epsilon: adamw.epsilon,
     weightDecay: optimizer.weightDecay,
   };
-}
-
-function coded<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw toLorakeetError(error);
-  }
-}
-
-function toLorakeetError(error: unknown): unknown {
-  const code = (error as { code?: unknown }).code;
-  if (error instanceof LorakeetError || typeof code !== 'string' || !(code in ERROR_CODES)) return error;
-  return new LorakeetError(code as LorakeetErrorCode, messageOf(error));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
