@@ -7,6 +7,7 @@
 
 #include "modules.h"
 #include "run.h"
+#include "task.h"
 
 namespace lorakeet {
 namespace {
@@ -66,33 +67,24 @@ class Kept {
   std::vector<std::vector<uint32_t>> integers_;
 };
 
-class Task {
+// A call on a pool.
+class PoolTask : public Task {
  public:
-  virtual ~Task() = default;
   virtual Problem read(napi_env env, const napi_value* argv) = 0;
-  virtual void run() = 0;
-  virtual napi_value result(napi_env env) = 0;
+  napi_value result(napi_env env) final {
+    report_memory(env, *pool);
+    return make_result(env);
+  }
 
   std::shared_ptr<Pool> pool;
-  Problem problem;
-  napi_async_work work = nullptr;
-  napi_deferred deferred = nullptr;
 
  protected:
+  virtual napi_value make_result(napi_env env) = 0;
+
   Kept kept_;
 };
 
-template <typename T>
-napi_value typed_array(napi_env env, napi_typedarray_type type, const std::vector<T>& values) {
-  napi_value buffer, array;
-  void* data = nullptr;
-  if (napi_create_arraybuffer(env, values.size() * sizeof(T), &data, &buffer) != napi_ok) return nullptr;
-  if (!values.empty()) memcpy(data, values.data(), values.size() * sizeof(T));
-  if (napi_create_typedarray(env, type, values.size(), buffer, 0, &array) != napi_ok) return nullptr;
-  return array;
-}
-
-class ApplyTask : public Task {
+class ApplyTask : public PoolTask {
  public:
   Problem read(napi_env env, const napi_value* argv) override {
     if (Problem problem = read_apply(env, argv, &arguments_)) return problem;
@@ -102,14 +94,14 @@ class ApplyTask : public Task {
     return {};
   }
   void run() override { problem = run_apply(*pool, arguments_, span_of(&y_)); }
-  napi_value result(napi_env env) override { return typed_array(env, napi_float32_array, y_); }
+  napi_value make_result(napi_env env) override { return typed_array(env, napi_float32_array, y_); }
 
  private:
   ApplyArguments arguments_;
   std::vector<float> y_;
 };
 
-class UpdateTask : public Task {
+class UpdateTask : public PoolTask {
  public:
   Problem read(napi_env env, const napi_value* argv) override {
     if (Problem problem = read_update(env, argv, &arguments_)) return problem;
@@ -129,7 +121,7 @@ class UpdateTask : public Task {
   void run() override {
     problem = run_update(*pool, arguments_, {span_of(&loss_), span_of(&grad_norm_), span_of(&flags_)});
   }
-  napi_value result(napi_env env) override {
+  napi_value make_result(napi_env env) override {
     napi_value report;
     napi_create_object(env, &report);
     napi_set_named_property(env, report, "loss", typed_array(env, napi_float32_array, loss_));
@@ -144,7 +136,7 @@ class UpdateTask : public Task {
   std::vector<uint8_t> flags_;
 };
 
-class ConsolidateTask : public Task {
+class ConsolidateTask : public PoolTask {
  public:
   Problem read(napi_env env, const napi_value* argv) override {
     if (Problem problem = read_consolidate(env, argv, &arguments_)) return problem;
@@ -154,39 +146,15 @@ class ConsolidateTask : public Task {
     return {};
   }
   void run() override { problem = run_consolidate(*pool, arguments_); }
-  napi_value result(napi_env env) override {
-    napi_value undefined;
-    napi_get_undefined(env, &undefined);
-    return undefined;
-  }
+  napi_value make_result(napi_env env) override { return undefined(env); }
 
  private:
   ConsolidateArguments arguments_;
 };
 
-void execute(napi_env, void* data) { static_cast<Task*>(data)->run(); }
-
-void complete(napi_env env, napi_status status, void* data) {
-  const std::unique_ptr<Task> task(static_cast<Task*>(data));
-  napi_delete_async_work(env, task->work);
-  if (status != napi_ok && !task->problem) {
-    task->problem = {"ERR_BACKEND_FAILURE", "The call was cancelled before it ran"};
-  }
-  napi_value result = task->problem ? nullptr : task->result(env);
-  if (result) {
-    report_memory(env, *task->pool);
-    napi_resolve_deferred(env, task->deferred, result);
-    return;
-  }
-  if (!task->problem) task->problem = status_problem(LORAKEET_OUT_OF_MEMORY);
-  napi_value exception;
-  napi_get_and_clear_last_exception(env, &exception);
-  napi_reject_deferred(env, task->deferred, make_error(env, task->problem));
-}
-
 template <typename TaskType, size_t Count>
 napi_value start(napi_env env, napi_callback_info info, const char* name) {
-  napi_value argv[Count + 1], promise, resource;
+  napi_value argv[Count + 1];
   size_t argc = Count + 1;
   napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
   auto task = std::make_unique<TaskType>();
@@ -200,14 +168,7 @@ napi_value start(napi_env env, napi_callback_info info, const char* name) {
   }
   if (problem) return throw_problem(env, problem);
 
-  napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
-  if (napi_create_promise(env, &task->deferred, &promise) != napi_ok ||
-      napi_create_async_work(env, nullptr, resource, execute, complete, task.get(), &task->work) != napi_ok ||
-      napi_queue_async_work(env, task->work) != napi_ok) {
-    return throw_problem(env, {"ERR_BACKEND_FAILURE", std::string(name) + ": the call could not be queued"});
-  }
-  task.release();  // complete() owns it now
-  return promise;
+  return start_task(env, std::move(task), name);
 }
 
 }  // namespace
