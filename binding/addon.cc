@@ -1,8 +1,10 @@
-// The addon's exports: the kernel contract's operations on pools known by number, and what is needed around them.
-// src/kernels/native.ts is the only caller; it gives these functions their types.
+// The addon's exports: the kernel contract's operations on pools known by number, the decoder's on its objects, and what is
+// needed around them. src/kernels/native.ts and src/llm/decoder/native are the only callers; they give these functions
+// their types.
 
 #include <napi.h>
 
+#include "decoder.h"
 #include "dense.h"
 #include "modules.h"
 #include "pools.h"
@@ -38,6 +40,26 @@ constexpr Export kExports[] = {
     {"applyAsync", apply_async},
     {"updateAsync", update_async},
     {"consolidateAsync", consolidate_async},
+    {"createModel", create_model},
+    {"closeModel", close_model},
+    {"modelBytes", model_bytes},
+    {"writeWeights", write_weights},
+    {"createAdapter", create_adapter},
+    {"closeAdapter", close_adapter},
+    {"writeAdapter", write_adapter},
+    {"readAdapter", read_adapter},
+    {"stepAdapter", step_adapter},
+    {"addFisher", add_fisher},
+    {"createPass", create_pass},
+    {"closePass", close_pass},
+    {"passBytes", pass_bytes},
+    {"forward", forward},
+    {"backward", backward},
+    {"createCache", create_cache},
+    {"closeCache", close_cache},
+    {"cacheBytes", cache_bytes},
+    {"truncateCache", truncate_cache},
+    {"decode", decode},
 };
 
 // Runs once per environment: on the main thread and again in every worker thread that loads the addon.

@@ -17,8 +17,8 @@
 namespace lorakeet {
 namespace {
 
-// Changes with every change of the addon's functions; src/kernels/native.ts expects the same number.
-constexpr uint32_t kBindingVersion = 7;
+// Changes with every change of the addon's functions; src/kernels/addon.ts expects the same number.
+constexpr uint32_t kBindingVersion = 8;
 
 #if defined(_WIN32)
 
@@ -134,6 +134,15 @@ const lorakeet_kernels* find_kernels(const std::string& device, const std::strin
   }
   *reason = "instruction set: got '" + isa + "', expected one that this processor runs (" + known + ")";
   return nullptr;
+}
+
+const lorakeet_decoder* find_decoder(const std::string& device, const std::string& isa, std::string* reason) {
+  if (device == "cuda") {
+    *reason = "there is no language-model decoder for CUDA";
+    return nullptr;
+  }
+  const lorakeet_kernels* kernels = find_kernels(device, isa, reason);
+  return kernels ? lorakeet_cpu_decoder(kernels->device) : nullptr;
 }
 
 Problem status_problem(lorakeet_status status) {

@@ -6,12 +6,16 @@
 #include <string>
 
 #include "arguments.h"
+#include "lorakeet/decoder.h"
 #include "lorakeet/kernels.h"
 
 namespace lorakeet {
 
 // device 'cpu' with an instruction set (empty: the fastest), or 'cuda'. Null, and the reason, when it cannot be had.
 const lorakeet_kernels* find_kernels(const std::string& device, const std::string& isa, std::string* reason);
+
+// The language-model decoder of a device, likewise.
+const lorakeet_decoder* find_decoder(const std::string& device, const std::string& isa, std::string* reason);
 
 Problem status_problem(lorakeet_status status);
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "decoder.h"
 #include "lorakeet/kernels.h"
 
 namespace lorakeet {
@@ -64,6 +65,7 @@ struct Pool {
 struct Environment {
   std::unordered_map<uint32_t, std::shared_ptr<Pool>> pools;
   uint32_t next = 1;
+  DecoderObjects decoder;
 };
 
 Environment* environment(napi_env env);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from '../errors.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 7;
+const BINDING_VERSION = 8;
 
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 

@@ -17,6 +17,32 @@ const ASYNCHRONOUS = ['apply', 'update', 'consolidate'];
 const DENSE_OPERATIONS = ['multiply', 'symmetricEigen', 'magnitudeAt', 'mergeEntries'];
 const asyncForms = ASYNCHRONOUS.map((name) => `${name}Async`);
 
+/** The functions of the decoder's table in C, spelt as the addon's. */
+const decoderTable = read('native/include/lorakeet/decoder.h').match(
+  /typedef struct lorakeet_decoder \{([\s\S]*)\} lorakeet_decoder;/,
+);
+const decoderFunctions = [...(decoderTable?.[1] ?? '').matchAll(/\(\*(\w+)\)\(/g)]
+  .map((match) => camelCase(match[1]))
+  .map((name) => name.replace(/^destroy/, 'close'));
+
+describe('the contract of the decoder', () => {
+  it('has the same operations in TypeScript and in C', () => {
+    const contract = read('src/llm/decoder/contract.ts');
+    const methods = (name: string) => {
+      const body = contract.match(new RegExp(`export interface Decoder${name} \\{([\\s\\S]*?)\\n\\}`))?.[1] ?? '';
+      return [...body.matchAll(/^ {2}(\w+)\(/gm)].map((match) => match[1]);
+    };
+    // What is said of one object in TypeScript names its kind in C.
+    const named = (kind: string) =>
+      methods(kind).map((name) => (/^(write|read|step|truncate|close)$/.test(name) ? name + kind : name));
+    const all = [...methods('Backend'), ...['Model', 'Adapter', 'Pass', 'Cache'].flatMap(named)].filter(
+      (name) => name !== 'length',
+    );
+    expect(all).toContain('stepAdapter');
+    expect([...all, 'modelBytes'].sort()).toEqual([...decoderFunctions].sort());
+  });
+});
+
 describe('the kernel contract', () => {
   it('has the methods of its list in TypeScript', () => {
     const body = read('src/kernels/contract.ts').match(/export interface KernelPool \{([\s\S]*?)\n\}/)?.[1] ?? '';
@@ -54,7 +80,7 @@ describe('the kernel contract', () => {
     }
     const addon = createRequire(import.meta.url)(path);
     const around = ['info', 'createPool', 'closePool', 'memoryBytes', 'firstNonFinite', 'misalignment'];
-    const all = [...KERNEL_OPERATIONS, ...asyncForms, ...around, ...DENSE_OPERATIONS];
+    const all = [...KERNEL_OPERATIONS, ...asyncForms, ...around, ...DENSE_OPERATIONS, ...decoderFunctions];
     expect(Object.keys(addon).sort()).toEqual(all.sort());
     for (const name of Object.keys(addon)) expect(typeof addon[name], name).toBe('function');
   });

@@ -33,5 +33,17 @@ export const LAYERS: Record<string, readonly string[]> = {
 };
 
 /** The files that implement a backend: only those that choose name them; the conformance suite breaks the reference on purpose. */
-export const BACKEND_FILES = ['kernels/js.ts', 'kernels/dense-js.ts', 'kernels/native.ts'];
-export const MAY_NAME_A_BACKEND = ['kernels/select.ts', 'kernels/dense.ts', 'kernels/aligned-rows.ts', 'testing/'];
+export const BACKEND_FILES = [
+  'kernels/js.ts',
+  'kernels/dense-js.ts',
+  'kernels/native.ts',
+  'llm/decoder/js/model.ts',
+  'llm/decoder/native/model.ts',
+];
+export const MAY_NAME_A_BACKEND = [
+  'kernels/select.ts',
+  'kernels/dense.ts',
+  'kernels/aligned-rows.ts',
+  'llm/decoder/',
+  'testing/',
+];

@@ -1,7 +1,8 @@
-/* The CPU backend's kernel tables, one per instruction set. */
+/* The CPU backend's tables, one per instruction set. */
 #ifndef LORAKEET_CPU_H
 #define LORAKEET_CPU_H
 
+#include "lorakeet/decoder.h"
 #include "lorakeet/kernels.h"
 
 #ifdef __cplusplus
@@ -13,6 +14,9 @@ extern "C" {
  * exists. `device` names the instruction set: "avx512", "avx2", "neon" or "baseline".
  */
 const lorakeet_kernels* lorakeet_cpu_kernels(uint32_t index);
+
+/* The language-model decoder of an instruction set by its name; null if this processor cannot run it. */
+const lorakeet_decoder* lorakeet_cpu_decoder(const char* device);
 
 #ifdef __cplusplus
 }

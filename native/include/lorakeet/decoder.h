@@ -7,9 +7,9 @@
  * Trust boundary, statuses and failure: as in kernels.h. Callers have checked every argument; an implementation checks
  * nothing but memory, never throws and never exits, and after a status other than LORAKEET_OK nothing has changed.
  *
- * Threads: a model whose weights have been written is only read and may be used by any number of calls at once. Calls on
- * one adapter, one pass or one cache are serialised by the caller; calls that only read an adapter (forward, decode) may
- * run at the same time.
+ * Threads: a model whose weights have been written is only read and may be used by any number of calls at once. Calls
+ * on one adapter, one pass or one cache are serialised by the caller; calls that only read an adapter (forward, decode)
+ * may run at the same time.
  */
 #ifndef LORAKEET_DECODER_H
 #define LORAKEET_DECODER_H
@@ -66,6 +66,8 @@ typedef enum lorakeet_model_tensor {
 } lorakeet_model_tensor;
 
 #define LORAKEET_NO_LAYER 0xffffffffu
+
+#define LORAKEET_MAX_LORA_RANK 4096u
 
 typedef struct lorakeet_decoder_config {
   uint32_t vocab_size, hidden_size, intermediate_size, layers, heads, key_value_heads, head_dim;
@@ -135,7 +137,8 @@ typedef struct lorakeet_decoder {
 
   lorakeet_status (*create_model)(const lorakeet_decoder_config* config, lorakeet_decoder_model** model);
   void (*destroy_model)(lorakeet_decoder_model* model);
-  /* `values`: [rows x columns of the tensor] in `dtype`, of any alignment; rows are those from first_row on. */
+  /* `values`: [rows x columns of the tensor] in `dtype`, of any alignment; rows are those from first_row on.
+   * LORAKEET_NOT_FINITE for NaN and infinity. */
   lorakeet_status (*write_weights)(lorakeet_decoder_model* model, uint32_t layer, uint32_t tensor, uint32_t first_row,
                                    uint32_t rows, uint32_t dtype, const void* values);
   uint64_t (*model_bytes)(const lorakeet_decoder_model* model);
@@ -158,7 +161,9 @@ typedef struct lorakeet_decoder {
   uint64_t (*pass_bytes)(const lorakeet_decoder_model* model, const lorakeet_lora_target* targets, uint32_t count,
                          const lorakeet_token_batch* batch /* tokens and positions unread */,
                          const lorakeet_forward_options* options);
-  /* `coefficients` [targets] or null; `log_probabilities` [targets]; `labels` [targets], the tokens that were scored. */
+  /* What a forward before this one kept is dropped. */
+  /* `coefficients` [targets] or null; `log_probabilities` [targets]; `labels` [targets], the tokens that were scored.
+   */
   lorakeet_status (*forward)(lorakeet_decoder_pass* pass, const lorakeet_decoder_adapter* adapter,
                              const lorakeet_token_batch* batch, const lorakeet_forward_options* options,
                              const float* coefficients, float* log_probabilities, uint32_t* labels);
@@ -171,7 +176,8 @@ typedef struct lorakeet_decoder {
   void (*destroy_cache)(lorakeet_decoder_cache* cache);
   uint64_t (*cache_bytes)(const lorakeet_decoder_model* model, uint32_t sequences, uint32_t positions);
   void (*truncate_cache)(lorakeet_decoder_cache* cache, uint32_t sequence, uint32_t length);
-  /* `tokens`: those of all entries, one entry after another; `logits` [entries x vocab_size]: after the last of each. */
+  /* `tokens`: those of all entries, one entry after another; `logits` [entries x vocab_size]: after the last of each.
+   */
   lorakeet_status (*decode)(lorakeet_decoder_cache* cache, const lorakeet_decode_entry* entries, uint32_t count,
                             const uint32_t* tokens, float* logits);
 } lorakeet_decoder;

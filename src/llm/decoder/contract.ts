@@ -1,6 +1,6 @@
 /**
- * The language-model contract: a Llama-family decoder whose base is frozen and whose LoRA adapters learn. js.ts is the
- * reference and the fallback, native.ts the addon; native/include/lorakeet/decoder.h is this file in C.
+ * The language-model contract: a Llama-family decoder whose base is frozen and whose LoRA adapters learn. js/ is the
+ * reference and the fallback, native/ the addon; native/include/lorakeet/decoder.h is this file in C.
  *
  * Shapes are row-major. Tokens are ids below vocabSize. Anything outside its range throws ERR_INVALID_ARGUMENT (or a more
  * telling code) before anything has changed. Methods that compute return promises and leave the event loop free as far as

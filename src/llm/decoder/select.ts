@@ -1,11 +1,12 @@
 /** Which decoder to use: the only place that names the concrete ones. */
 import { requireOneOf } from '../../checks.js';
 import { LorakeetError } from '../../errors.js';
+import { BACKEND_NAMES, type BackendName } from '../../kernels/contract.js';
 import type { DecoderBackend } from './contract.js';
 import { jsDecoder } from './js/model.js';
+import { createNativeDecoder } from './native/model.js';
 
-export const DECODER_NAMES = ['js'] as const satisfies readonly DecoderBackend['name'][];
-export type DecoderName = (typeof DECODER_NAMES)[number];
+export type DecoderName = BackendName;
 
 export interface DecoderSelection {
   backend: DecoderBackend;
@@ -13,26 +14,30 @@ export interface DecoderSelection {
   reason: string;
 }
 
-/** Throws ERR_BACKEND_UNAVAILABLE, naming the cause, if it cannot be had here. */
-function open(_name: DecoderName): DecoderBackend {
-  return jsDecoder;
+/** Throws ERR_BACKEND_UNAVAILABLE, naming the cause, if the backend cannot be had here. */
+function open(name: DecoderName): DecoderBackend {
+  if (name === 'js') return jsDecoder;
+  if (name === 'cpu') return createNativeDecoder();
+  throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', 'backend cuda: it has no language-model decoder');
 }
 
-/** As selectBackend of the kernels, with the same environment variable. */
+/**
+ * As selectBackend() of the adapter kernels: `'auto'` takes the first that works of cuda, cpu and js, LORAKEET_BACKEND
+ * decides in its place, and a backend asked for by name is used or ERR_BACKEND_UNAVAILABLE says why it cannot be.
+ */
 export function selectDecoder(request: DecoderName | 'auto' = 'auto'): DecoderSelection {
-  requireOneOf('backend', request, ['auto', ...DECODER_NAMES]);
+  requireOneOf('backend', request, ['auto', ...BACKEND_NAMES]);
   if (request !== 'auto') return { backend: open(request), reason: `asked for: ${request}` };
-
   const forced = process.env.LORAKEET_BACKEND;
   if (forced && forced !== 'auto') {
-    const name = requireOneOf('LORAKEET_BACKEND', forced, DECODER_NAMES);
+    const name = requireOneOf('LORAKEET_BACKEND', forced, BACKEND_NAMES);
     return { backend: open(name), reason: `LORAKEET_BACKEND=${name}` };
   }
-
   const passedOver: string[] = [];
-  for (const name of DECODER_NAMES) {
+  for (const name of BACKEND_NAMES) {
     try {
-      return { backend: open(name), reason: passedOver.length ? passedOver.join('; ') : `${name} is the fastest` };
+      const backend = open(name);
+      return { backend, reason: passedOver.join('; ') || `${name} is the fastest` };
     } catch (error) {
       if (!(error instanceof LorakeetError)) throw error;
       passedOver.push(error.message);

@@ -15,6 +15,7 @@ import type {
 } from '../contract.js';
 import { adapterLayout, moduleFeatures, weightKey, weightNames, weightSize } from '../layout.js';
 import { checkOptions, checkShape, checkTargets, checkWeights } from '../validate.js';
+import { WrittenRows } from '../written-rows.js';
 import { JsAdapter } from './adapter.js';
 import { cacheBytes, JsCache } from './cache.js';
 import { JsPass, passBytes } from './pass.js';
@@ -34,8 +35,7 @@ export class JsModel implements DecoderModel {
   readonly options: DecoderOptions;
   readonly weightBytes: number;
   readonly #weights = new Map<string, Float32Array>();
-  /** Which rows of a tensor have been written; complete tensors are not listed. */
-  readonly #missing = new Map<string, Set<number>>();
+  readonly #written: WrittenRows;
   #last: Promise<unknown> = Promise.resolve();
   #open = true;
 
@@ -44,12 +44,12 @@ export class JsModel implements DecoderModel {
     checkOptions(options);
     this.shape = { ...shape, biases: [...shape.biases], inverseFrequencies: shape.inverseFrequencies.slice() };
     this.options = { ...options };
+    this.#written = new WrittenRows(shape);
     let elements = 0;
     for (const name of weightNames(shape)) {
       const { rows, columns } = weightSize(shape, name);
       elements += rows * columns;
       this.#weights.set(weightKey(name), allocate(rows * columns));
-      this.#missing.set(weightKey(name), new Set(Array.from({ length: rows }, (_, row) => row)));
     }
     this.weightBytes = elements * Float32Array.BYTES_PER_ELEMENT;
   }
@@ -64,9 +64,7 @@ export class JsModel implements DecoderModel {
     // Vectors are kept as floats whatever the storage.
     const values = weightSize(this.shape, name).rows > 1 ? asStored(given, columns, this.options.weightStorage) : given;
     this.weight(key).set(values, firstRow * columns);
-    const missing = this.#missing.get(key);
-    for (let row = firstRow; row < firstRow + rows; row++) missing?.delete(row);
-    if (missing?.size === 0) this.#missing.delete(key);
+    this.#written.add(name, firstRow, rows);
   }
 
   createAdapter(targets: readonly LoraTarget[], { train = false }: { train?: boolean } = {}): JsAdapter {
@@ -131,9 +129,7 @@ export class JsModel implements DecoderModel {
 
   requireComplete(): void {
     this.requireOpen();
-    for (const [key, rows] of this.#missing) {
-      throw new LorakeetError('ERR_INVALID_STATE', `model: ${rows.size} rows of ${key} have not been written`);
-    }
+    this.#written.requireAll();
   }
 }
 
