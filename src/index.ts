@@ -32,6 +32,7 @@ export type {
   PoolFeedback,
   PoolWarmStartOptions,
   ReasoningSettings,
+  SavedUsers,
   SimilarUser,
   SnapshotOptions,
   TargetPolicy,
@@ -69,4 +70,4 @@ export {
 } from './reasoning/embedded/bank.js';
 export type { Skill } from './reasoning/embedded/skills.js';
 export type { SimilarAdaptation } from './reasoning/episode.js';
-export type { AdapterStore, StoredAdapter } from './versions/adapter-store.js';
+export type { AdapterCollection, AdapterStore, StoredAdapter } from './versions/adapter-store.js';

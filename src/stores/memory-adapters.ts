@@ -1,12 +1,12 @@
 /** Adapters in the memory of this process, for tests and for services whose users need not outlive it. */
 import {
-  type AdapterStore,
+  type AdapterCollection,
   requireAdapterIds,
   requireStoredAdapters,
   type StoredAdapter,
 } from '../versions/adapter-store.js';
 
-export class MemoryAdapterStore implements AdapterStore {
+export class MemoryAdapterStore implements AdapterCollection {
   readonly #bytes = new Map<string, Uint8Array>();
 
   /** Adapters held. */
@@ -27,5 +27,9 @@ export class MemoryAdapterStore implements AdapterStore {
   async delete(ids: readonly string[]): Promise<void> {
     requireAdapterIds(ids);
     for (const id of ids) this.#bytes.delete(id);
+  }
+
+  async *entries(): AsyncGenerator<readonly StoredAdapter[]> {
+    for (const [id, bytes] of this.#bytes) yield [{ id, bytes: bytes.slice() }];
   }
 }

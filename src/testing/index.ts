@@ -6,6 +6,7 @@ export {
 } from './bank-conformance.js';
 export { BUDGETS } from './budgets.js';
 export type { GoldenCase, KernelGoldens } from './cases-golden.js';
+export { adapterCollectionConformance } from './collection-conformance.js';
 export type { ConformanceCase } from './harness.js';
 export { type ConformanceOptions, kernelConformance } from './kernel-conformance.js';
 export { SeededRandom } from './random.js';

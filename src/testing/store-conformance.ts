@@ -4,13 +4,13 @@ import type { AdapterStore, StoredAdapter } from '../versions/adapter-store.js';
 import { assertRejects, type ConformanceCase } from './harness.js';
 import { SeededRandom } from './random.js';
 
-export interface StoreConformanceOptions {
+export interface StoreConformanceOptions<Store extends AdapterStore = AdapterStore> {
   /** A new, empty store. */
-  open(): Promise<AdapterStore>;
+  open(): Promise<Store>;
   /** For stores that outlive their process: the same store as a process started later finds it. */
-  reopen?(store: AdapterStore): Promise<AdapterStore>;
+  reopen?(store: Store): Promise<Store>;
   /** Called after every case with the stores that were opened; default: nothing. */
-  close?(store: AdapterStore): Promise<void> | void;
+  close?(store: Store): Promise<void> | void;
 }
 
 /** Ids that are easily taken for one another, for paths, for patterns, or for numbers. */
@@ -22,18 +22,10 @@ const AWKWARD_IDS = [
 ];
 
 /** The cases, in no particular order. Each opens stores of its own. */
-export function adapterStoreConformance(options: StoreConformanceOptions): ConformanceCase[] {
-  const define = (name: string, body: (store: AdapterStore) => Promise<void>): ConformanceCase => ({
-    name,
-    async run() {
-      const store = await options.open();
-      try {
-        await body(store);
-      } finally {
-        await options.close?.(store);
-      }
-    },
-  });
+export function adapterStoreConformance<Store extends AdapterStore>(
+  options: StoreConformanceOptions<Store>,
+): ConformanceCase[] {
+  const define = (name: string, body: (store: Store) => Promise<void>) => storeCase(options, name, body);
   return [
     define('an empty store has nothing', async (store) => {
       await expectStored(store, [], []);
@@ -169,8 +161,27 @@ export function adapterStoreConformance(options: StoreConformanceOptions): Confo
   ];
 }
 
+/** A case on a store of its own. */
+export function storeCase<Store extends AdapterStore>(
+  options: StoreConformanceOptions<Store>,
+  name: string,
+  body: (store: Store) => Promise<void>,
+): ConformanceCase {
+  return {
+    name,
+    async run() {
+      const store = await options.open();
+      try {
+        await body(store);
+      } finally {
+        await options.close?.(store);
+      }
+    },
+  };
+}
+
 /** Bytes that look random, the same for the same arguments. */
-function record(id: string, length: number, seed: number): StoredAdapter {
+export function record(id: string, length: number, seed: number): StoredAdapter {
   const bytes = new Uint8Array(length);
   let state = (seed + 1) * 2654435761;
   for (let i = 0; i < length; i++) {
@@ -180,7 +191,7 @@ function record(id: string, length: number, seed: number): StoredAdapter {
   return { id, bytes };
 }
 
-async function playRandomly(store: AdapterStore, random: SeededRandom, calls = 400) {
+export async function playRandomly(store: AdapterStore, random: SeededRandom, calls = 400) {
   const model = new Map<string, Uint8Array>();
   const someIds = () => Array.from(random.distinct(random.integer(1, 5), 30), (i) => `user-${i}`);
   for (let call = 0; call < calls; call++) {
@@ -216,7 +227,7 @@ async function expectStored(
   });
 }
 
-function assertBytes(what: string, got: Uint8Array | undefined, want: Uint8Array | undefined): void {
+export function assertBytes(what: string, got: Uint8Array | undefined, want: Uint8Array | undefined): void {
   const show = (bytes: Uint8Array | undefined) => (bytes ? `${bytes.length} bytes` : `${bytes}`);
   if (want === undefined || got === undefined) {
     if (got !== want) assert.fail(`${what}: got ${show(got)}, expected ${show(want)}`);

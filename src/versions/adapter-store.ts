@@ -29,6 +29,15 @@ export interface AdapterStore {
   delete(ids: readonly string[]): Promise<void>;
 }
 
+/** A store that can tell all that it has. */
+export interface AdapterCollection extends AdapterStore {
+  /**
+   * Every adapter, some at a time, in any order, at least once; if more than once, as it is now last. One that is deleted
+   * meanwhile may have come or not. The bytes may share memory; the caller may keep and change them.
+   */
+  entries(): AsyncIterable<readonly StoredAdapter[]>;
+}
+
 /** Also found in a string that is no Unicode text, of which UTF-8 keeps no trace: two ids could become one. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 

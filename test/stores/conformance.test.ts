@@ -2,10 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import type { AdapterStore, StoredAdapter } from '../../src/index.js';
 import { MemoryAdapterStore } from '../../src/stores/memory-adapters.js';
+import { adapterCollectionConformance } from '../../src/testing/collection-conformance.js';
 import { adapterStoreConformance } from '../../src/testing/store-conformance.js';
 
 describe('MemoryAdapterStore', () => {
-  const cases = adapterStoreConformance({ open: async () => new MemoryAdapterStore() });
+  const cases = adapterCollectionConformance({ open: async () => new MemoryAdapterStore() });
   it.each(cases)('$name', ({ run }) => run());
 });
 

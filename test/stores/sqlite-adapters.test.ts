@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSqlite } from '../../src/sqlite.js';
 import { SqliteAdapterStore } from '../../src/stores/sqlite-adapters.js';
-import { adapterStoreConformance } from '../../src/testing/store-conformance.js';
+import { adapterCollectionConformance } from '../../src/testing/collection-conformance.js';
 import { coded } from '../personalization/samples.js';
 
 let folder: string;
@@ -25,13 +25,13 @@ describe('SqliteAdapterStore', () => {
     paths.set(store, path);
     return store;
   };
-  const cases = adapterStoreConformance({
+  const cases = adapterCollectionConformance({
     open: async () => open(newFile()),
     reopen: async (store) => {
       const path = paths.get(store) as string;
       return open(path);
     },
-    close: (store) => (store as SqliteAdapterStore).close(),
+    close: (store) => store.close(),
   });
   it.each(cases)('$name', ({ run }) => run());
 
