@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   ERR_STORE_UNAVAILABLE:
     'A store cannot be opened, read or written, or another process holds it; the message says why.',
   ERR_COLLECTION_NOT_FOUND: 'A store of vectors has no such collection, or has lost it.',
+  ERR_STORE_CORRUPT: 'A file of a store is damaged; the message names the file and the offset.',
   ERR_BANK_CLOSED: 'The ReasoningBank has been closed.',
   ERR_MERGE_MISMATCH: 'Adapters to be merged do not all have the same modules with the same features.',
   ERR_REASONING_BANK_UNAVAILABLE: 'A ReasoningBank of another package cannot be loaded or made; the message says why.',

@@ -59,8 +59,8 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** So that the new name survives a crash too; Windows has no such call and needs none. */
-async function syncFolder(folder: string): Promise<void> {
+/** So that a new name survives a crash too; Windows has no such call and needs none. */
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
   try {

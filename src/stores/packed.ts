@@ -1,0 +1,1 @@
+export { PackedAdapterStore, type PackedStoreOptions, type PackedStoreStats } from './packed/store.js';

@@ -1,0 +1,1 @@
+export function contentOf(number: number): Uint8Array;
