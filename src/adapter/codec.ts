@@ -1,8 +1,9 @@
 /** AdapterState ↔ bytes. docs/adapter-format.md describes every byte; one state has exactly one encoding. */
-import { fail, requireInteger } from '../checks.js';
+import { fail, firstNonFinite, requireInteger } from '../checks.js';
 import type { SlabSection } from '../kernels/layout.js';
 import { type AdapterShape, parameterCountOf, requireAdapterShape } from './config.js';
 import { allocateEnvelope, CHECKSUM_BYTES, type EnvelopeKind, openEnvelope, sealEnvelope, viewOf } from './envelope.js';
+import { arrayFromBytes, bytesFromArray, LITTLE_ENDIAN_HOST } from './formats/dtypes.js';
 import { decodeMeta, encodedMetaLength, encodeMeta, type JsonObject } from './meta.js';
 import {
   type AdapterState,
@@ -45,8 +46,23 @@ const ADAPTER: EnvelopeKind = { what: 'adapter', magic: 'LORAKEET', version: 1, 
 export function encodeAdapter(state: AdapterState): Uint8Array {
   requireAdapterState('state', state);
   const meta = encodeMeta('state.meta', state.meta);
+  return encode(state, meta, allocateEnvelope(ADAPTER, sizeFor(state, meta.length)));
+}
+
+/**
+ * As encodeAdapter, but at the start of `room`, for those who encode many: the bytes are a view of it. undefined, with
+ * nothing written, if there is not enough.
+ */
+export function encodeAdapterInto(state: AdapterState, room: Uint8Array): Uint8Array | undefined {
+  requireAdapterState('state', state);
+  const meta = encodeMeta('state.meta', state.meta);
+  const size = sizeFor(state, meta.length);
+  return size <= room.length ? encode(state, meta, room.subarray(0, size)) : undefined;
+}
+
+/** Writes every one of `bytes`, of which there are as many as it takes. */
+function encode(state: AdapterState, meta: Uint8Array, bytes: Uint8Array): Uint8Array {
   const sections = sectionsOf(state);
-  const bytes = allocateEnvelope(ADAPTER, sizeFor(state, meta.length));
   const view = viewOf(bytes);
   const headerLength = FIXED_HEADER_BYTES + TABLE_ENTRY_BYTES * sections.length;
   view.setUint32(OFFSET.headerLength, headerLength, true);
@@ -65,8 +81,7 @@ export function encodeAdapter(state: AdapterState): Uint8Array {
     view.setUint16(entry, 1 + SECTIONS.indexOf(section), true);
     view.setUint16(entry + 2, encodingOf(section), true);
     view.setUint32(entry + 4, values.byteLength, true);
-    if (values instanceof Float32Array) writeFloats(view, position, values);
-    else bytes.set(values, position);
+    bytes.set(values instanceof Float32Array ? bytesFromArray('F32', values) : values, position);
     position += values.byteLength;
   });
   sealEnvelope(ADAPTER, bytes);
@@ -79,18 +94,27 @@ export function encodeAdapter(state: AdapterState): Uint8Array {
  * encodeAdapter does not write. All lengths are checked before anything is allocated.
  */
 export function decodeAdapter(bytes: Uint8Array): AdapterState {
+  return decode(bytes, copyFloats);
+}
+
+/** As decodeAdapter, but with sections that may be views of `bytes`, for those who copy them anyway. */
+export function viewAdapter(bytes: Uint8Array): AdapterState {
+  return decode(bytes, viewFloats);
+}
+
+function decode(bytes: Uint8Array, floatsIn: (bytes: Uint8Array) => Float32Array): AdapterState {
   const content = openEnvelope(ADAPTER, bytes);
   const view = viewOf(content);
   const shape = readShape(view);
   const table = readTable(view, parameterCountOf(shape));
   const state: AdapterState = {
     shape,
-    weights: readFloats(view, table, 'weights'),
+    weights: readFloats(content, table, 'weights', floatsIn),
     step: view.getUint32(OFFSET.step, true),
     meta: readMeta(content, table),
   };
   for (const section of SECTION_ORDER) {
-    if (section !== 'weights' && table.has(section)) state[section] = readFloats(view, table, section);
+    if (section !== 'weights' && table.has(section)) state[section] = readFloats(content, table, section, floatsIn);
   }
   return state;
 }
@@ -176,24 +200,34 @@ function readMeta(content: Uint8Array, table: Map<Section, Extent>): JsonObject 
   return decodeMeta('adapter.meta', content.subarray(start, start + byteLength));
 }
 
-/** Through a DataView, which is little-endian on every host and takes any alignment. */
-function writeFloats(view: DataView, position: number, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++) view.setFloat32(position + 4 * i, values[i], true);
+function readFloats(
+  content: Uint8Array,
+  table: Map<Section, Extent>,
+  section: SlabSection,
+  floatsIn: (bytes: Uint8Array) => Float32Array,
+): Float32Array {
+  const { start, byteLength } = table.get(section) as Extent;
+  const values = floatsIn(content.subarray(start, start + byteLength));
+  const fault = NON_NEGATIVE_SECTIONS.has(section)
+    ? { at: firstNegative(values), expected: 'a finite number that is not negative' }
+    : { at: firstNonFinite(values), expected: 'a finite number' };
+  if (fault.at >= 0) fail('ERR_ADAPTER_CORRUPT', `adapter.${section}[${fault.at}]`, values[fault.at], fault.expected);
+  return values;
 }
 
-function readFloats(view: DataView, table: Map<Section, Extent>, section: SlabSection): Float32Array {
-  const { start, byteLength } = table.get(section) as Extent;
-  const values = new Float32Array(byteLength / 4);
-  const min = NON_NEGATIVE_SECTIONS.has(section) ? 0 : Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < values.length; i++) {
-    const value = view.getFloat32(start + 4 * i, true);
-    if (!(Number.isFinite(value) && value >= min)) {
-      const expected = min === 0 ? 'a finite number that is not negative' : 'a finite number';
-      fail('ERR_ADAPTER_CORRUPT', `adapter.${section}[${i}]`, value, expected);
-    }
-    values[i] = value;
-  }
-  return values;
+/** Where the first number stands that is negative, infinite or NaN; −1 if there is none. */
+function firstNegative(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (!(values[i] >= 0 && values[i] < Infinity)) return i;
+  return -1;
+}
+
+function copyFloats(bytes: Uint8Array): Float32Array {
+  return arrayFromBytes('F32', bytes.slice()) as Float32Array;
+}
+
+function viewFloats(bytes: Uint8Array): Float32Array {
+  const isInPlace = LITTLE_ENDIAN_HOST && bytes.byteOffset % Float32Array.BYTES_PER_ELEMENT === 0;
+  return isInPlace ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : copyFloats(bytes);
 }
 
 function requireEqual(name: string, value: number, expected: number): void {

@@ -81,6 +81,9 @@ export function writeToSlab(state: AdapterState, layout: SlabLayout, slabs: Floa
   return layout.sections.includes('moment1') && !state.moment1 ? 0 : state.step;
 }
 
+/** What is known of an adapter beside what a slab holds of it. */
+export type StateBesideSlab = Omit<AdapterState, 'weights'>;
+
 /**
  * The adapter in slab number `index` of `slabs`, after `step` steps, as a copy. `previous` is the state that was written
  * there: it gives shape and meta, and the sections that the pool does not have. So an adapter keeps its Fisher and anchor
@@ -92,21 +95,39 @@ export function readFromSlab(
   slabs: Float32Array,
   index: number,
   step: number,
-  previous: AdapterState,
+  previous: StateBesideSlab,
 ): AdapterState {
-  requireFit(previous, layout);
-  const { shape, meta, weights } = previous;
-  const state: AdapterState = { shape, meta, step, weights };
+  const state = viewInSlab(layout, slabs, index, step, previous);
   for (const section of SECTION_ORDER) {
-    const isMoment = section === 'moment1' || section === 'moment2';
-    const kept = isMoment && step !== previous.step ? undefined : previous[section];
-    const values = sectionView(layout, slabs, section, index) ?? kept;
+    const values = state[section];
     if (values) state[section] = values.slice();
   }
   return state;
 }
 
-function requireFit(state: AdapterState, layout: SlabLayout): void {
+/** As readFromSlab, but the sections are views of `slabs`, or those of `previous` itself. */
+export function viewInSlab(
+  layout: SlabLayout,
+  slabs: Float32Array,
+  index: number,
+  step: number,
+  previous: StateBesideSlab,
+): AdapterState {
+  requireFit(previous, layout);
+  const { shape, meta } = previous;
+  const weights = sectionView(layout, slabs, 'weights', index) as Float32Array;
+  const state: AdapterState = { shape, meta, step, weights };
+  for (const section of SECTION_ORDER) {
+    if (section === 'weights') continue;
+    const isMoment = section === 'moment1' || section === 'moment2';
+    const kept = isMoment && step !== previous.step ? undefined : previous[section];
+    const values = sectionView(layout, slabs, section, index) ?? kept;
+    if (values) state[section] = values;
+  }
+  return state;
+}
+
+function requireFit(state: StateBesideSlab, layout: SlabLayout): void {
   const { rank, inFeatures } = state.shape;
   if (parameterCountOf(state.shape) !== layout.parameterCount || rank * inFeatures !== layout.loraALength) {
     throw new LorakeetError(

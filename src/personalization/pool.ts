@@ -6,12 +6,14 @@ import { LorakeetError } from '../errors.js';
 import type { KernelPool } from '../kernels/contract.js';
 import { requireEwc } from '../kernels/validate.js';
 import type { Logger } from '../logger.js';
+import type { AdapterCollection, AdapterStore } from '../versions/adapter-store.js';
 import { recordOf, stateOf } from './adapter-record.js';
 import { openBackend } from './backend.js';
 import { requireArgument, requireUserId } from './feedback.js';
 import { type FeedbackContext, type GroupedFeedback, groupFeedback, requireUserIds } from './grouped-feedback.js';
 import { consolidateFeedback, type LearningCosts, learnFeedback } from './learning.js';
 import { copyConfig, poolConfigOf, type ResolvedConfig, resolvePoolOptions } from './options.js';
+import { restoreAdapters, saveAdapters } from './pool-storage.js';
 import { startInPool } from './pool-warm-start.js';
 import { PooledAdapters } from './pooled-adapters.js';
 import { Retention } from './retention.js';
@@ -23,6 +25,7 @@ import type {
   LearnReport,
   PoolFeedback,
   PoolWarmStartOptions,
+  SavedUsers,
   SnapshotOptions,
   UserLoRAAdapter,
 } from './types.js';
@@ -66,6 +69,7 @@ export class AdapterPool {
   readonly #adapters: PooledAdapters;
   readonly #retention: Retention | undefined;
   #lastLearn: Promise<unknown> = Promise.resolve();
+  #lastSave: Promise<unknown> = Promise.resolve();
   /** Places promised to users whom the running learn is about to create. */
   #reserved = 0;
   #closing: Promise<void> | undefined;
@@ -237,11 +241,7 @@ export class AdapterPool {
    */
   snapshot(options: SnapshotOptions = {}): Uint8Array {
     this.#requireOpen();
-    if (typeof options !== 'object' || options === null) fail('ERR_INVALID_ARGUMENT', 'options', options, 'an object');
-    rejectUnknownKeys('options', options, ['changedSince']);
-    const { changedSince = -1 } = options;
-    requireArgument('options.changedSince', changedSince, -1);
-    return encodeSnapshot([...this.#adapters.statesChangedSince(changedSince)].map(encodeAdapter));
+    return encodeSnapshot([...this.#adapters.statesChangedSince(requireChangedSince(options))].map(encodeAdapter));
   }
 
   /**
@@ -261,9 +261,43 @@ export class AdapterPool {
     return states.length;
   }
 
-  /** Waits for all learns called so far, then frees the memory. Later calls throw ERR_POOL_CLOSED. */
+  /**
+   * Saves all adapters, optimizer state included, to a store, or with `changedSince` those that changed after the pool had
+   * that revision. Nothing waits for it: it works a millisecond at a time, and needs memory for some thousand adapters at
+   * most. Every adapter is whole, and as it was at some moment during the call; the answer has the revision for the next one:
+   *
+   *   ({ revision } = await pool.saveTo(store, { changedSince: revision }));
+   *
+   * Removed users are for the caller to delete from the store. Calls follow one another. Rejects with what the store rejects
+   * with, after which each adapter may have been saved or not, ERR_INVALID_ARGUMENT or ERR_POOL_CLOSED.
+   */
+  async saveTo(store: Pick<AdapterStore, 'save'>, options: SnapshotOptions = {}): Promise<SavedUsers> {
+    this.#requireOpen();
+    if (typeof store?.save !== 'function') fail('ERR_INVALID_ARGUMENT', 'store', store, 'an AdapterStore');
+    const changedSince = requireChangedSince(options);
+    const saving = this.#lastSave.then(() => saveAdapters(this.#adapters, store, changedSince));
+    this.#lastSave = saving.catch(() => undefined);
+    return saving;
+  }
+
+  /**
+   * Puts all adapters of a store into the pool, some at a time, replacing those of the same users; others stay. Resolves to
+   * their number. Rejects with what the store rejects with, ERR_INVALID_ARGUMENT, ERR_POOL_FULL, ERR_POOL_CLOSED, or
+   * naming the user ERR_ADAPTER_CORRUPT, ERR_ADAPTER_VERSION, ERR_ADAPTER_MISMATCH or ERR_USER_MISMATCH; those who came
+   * before are then in the pool.
+   */
+  async restoreFrom(store: Pick<AdapterCollection, 'entries'>): Promise<number> {
+    this.#requireOpen();
+    if (typeof store?.entries !== 'function') fail('ERR_INVALID_ARGUMENT', 'store', store, 'an AdapterCollection');
+    return restoreAdapters(this.#adapters, store, (userIds) => {
+      this.#requireOpen();
+      this.#adapters.requireRoom(userIds, this.#reserved);
+    });
+  }
+
+  /** Waits for all learns and saves called so far, then frees the memory. Later calls throw ERR_POOL_CLOSED. */
   close(): Promise<void> {
-    this.#closing ??= this.#lastLearn.then(() => this.#kernel.close());
+    this.#closing ??= Promise.all([this.#lastLearn, this.#lastSave]).then(() => this.#kernel.close());
     return this.#closing;
   }
 
@@ -297,4 +331,11 @@ export class AdapterPool {
   #requireOpen(): void {
     if (this.#closing) throw new LorakeetError('ERR_POOL_CLOSED', 'the pool has been closed, expected an open one');
   }
+}
+
+/** The revision after which changes count. */
+function requireChangedSince(options: SnapshotOptions): number {
+  if (typeof options !== 'object' || options === null) fail('ERR_INVALID_ARGUMENT', 'options', options, 'an object');
+  rejectUnknownKeys('options', options, ['changedSince']);
+  return requireArgument('options.changedSince', options.changedSince ?? -1, -1);
 }

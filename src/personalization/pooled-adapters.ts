@@ -3,7 +3,7 @@
  * synchronous and may be called while a step runs; steps themselves come one at a time (AdapterPool queues them).
  */
 import { type AdapterShape, requireSameShape } from '../adapter/config.js';
-import { type AdapterState, readFromSlab, writeToSlab } from '../adapter/state.js';
+import { type AdapterState, readFromSlab, type StateBesideSlab, viewInSlab, writeToSlab } from '../adapter/state.js';
 import { LorakeetError } from '../errors.js';
 import { type KernelPool, type Rows, type UpdateBatch, UpdateFlag, type UpdateReport } from '../kernels/contract.js';
 import { type ContrastiveLoss, contrastiveLossOf } from './contrastive.js';
@@ -167,6 +167,30 @@ export class PooledAdapters {
     }
   }
 
+  /** Those whose adapters changed after `revision`, everybody after −1; users who come or go meanwhile are seen to. */
+  *usersChangedSince(revision: number): Generator<string> {
+    for (const userId of this.#users.userIds()) {
+      if (this.#records.revisionOf(this.#users.slotOf(userId) as number) > revision) yield userId;
+    }
+  }
+
+  /** The adapters of users who are here, in one call of the kernel; in memory that `use` must not keep. */
+  viewMany(userIds: readonly string[], use: (userId: string, state: AdapterState) => void): void {
+    const { layout } = this.#kernel;
+    const slots = Uint32Array.from(userIds, (userId) => this.#users.slotOf(userId) as number);
+    const steps = new Uint32Array(slots.length);
+    const slabs = this.#slabs.take(slots.length * layout.slabLength);
+    try {
+      this.#kernel.read(slots, slabs, steps);
+      userIds.forEach((userId, i) => {
+        const beside = this.#besideSlab(slots[i], userId, steps[i]);
+        use(userId, viewInSlab(layout, slabs, i, steps[i], beside));
+      });
+    } finally {
+      this.#slabs.give(slabs);
+    }
+  }
+
   /** Forgets the user; false if he is not here. */
   remove(userId: string): boolean {
     const slot = this.#users.slotOf(userId);
@@ -287,10 +311,12 @@ export class PooledAdapters {
     const steps = new Uint32Array(1);
     // waits for a step that is running
     this.#kernel.read(Uint32Array.of(slot), slab, steps);
-    const meta = this.#metaAfter(slot, userId, steps[0]);
-    const none = { weights: new Float32Array(layout.parameterCount), step: 0 };
-    const previous = { ...none, ...this.#carried.get(slot), shape: this.shape, meta: toJson(meta) };
-    return readFromSlab(layout, slab, 0, steps[0], previous);
+    return readFromSlab(layout, slab, 0, steps[0], this.#besideSlab(slot, userId, steps[0]));
+  }
+
+  #besideSlab(slot: number, userId: string, steps: number): StateBesideSlab {
+    const meta = toJson(this.#metaAfter(slot, userId, steps));
+    return { step: 0, ...this.#carried.get(slot), shape: this.shape, meta };
   }
 
   /**

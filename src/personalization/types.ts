@@ -332,6 +332,14 @@ export interface SnapshotOptions {
   changedSince?: number;
 }
 
+/** What one saveTo() did. */
+export interface SavedUsers {
+  /** Adapters that were saved. */
+  users: number;
+  /** Of the pool when saving began: what has changed since may be missing, and is what the next saveTo should save. */
+  revision: number;
+}
+
 /** What one learn() did: one optimizer step for every user in the batch. */
 export interface LearnReport {
   /** Users that took a step. */

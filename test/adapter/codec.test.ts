@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { decodeAdapter, encodeAdapter, encodedSize, MIN_ADAPTER_BYTES } from '../../src/adapter/codec.js';
+import {
+  decodeAdapter,
+  encodeAdapter,
+  encodeAdapterInto,
+  encodedSize,
+  MIN_ADAPTER_BYTES,
+  viewAdapter,
+} from '../../src/adapter/codec.js';
 import { type JsonObject, MAX_META_BYTES } from '../../src/adapter/meta.js';
 import type { AdapterState } from '../../src/adapter/state.js';
 import { bitsOf, codeOf, golden, sampleState } from './helpers.js';
@@ -143,6 +150,32 @@ describe('decodeAdapter', () => {
     const detached = Uint8Array.from(bytes);
     structuredClone(detached, { transfer: [detached.buffer] });
     expect(codeOf(() => decodeAdapter(detached))).toBe('ERR_ADAPTER_CORRUPT');
+  });
+});
+
+describe('for those who handle many', () => {
+  const state = sampleState();
+  const bytes = encodeAdapter(state);
+
+  it('encodes into the memory that it is given, and nothing where that is too short', () => {
+    const room = new Uint8Array(bytes.length + 20).fill(7);
+    const encoded = encodeAdapterInto(state, room.subarray(3)) as Uint8Array;
+    expect(encoded).toEqual(bytes);
+    expect([encoded.buffer, encoded.byteOffset]).toEqual([room.buffer, 3]);
+    expect([...room.subarray(0, 3), ...room.subarray(3 + bytes.length)]).toEqual(new Array(20).fill(7));
+    expect(encodeAdapterInto(state, room.subarray(0, bytes.length - 1))).toBeUndefined();
+    expect(room[0]).toBe(7);
+  });
+
+  it('reads numbers where they lie if they can be read there, else copies them', () => {
+    for (const offset of [0, 1, 2, 3, 4, 8]) {
+      const room = new Uint8Array(bytes.length + offset);
+      room.set(bytes, offset);
+      const viewed = viewAdapter(room.subarray(offset));
+      expect(viewed).toEqual(decodeAdapter(bytes));
+      expect(viewed.weights.buffer === room.buffer).toBe(offset % 4 === 0);
+    }
+    expect(decodeAdapter(bytes).weights.buffer).not.toBe(bytes.buffer);
   });
 });
 

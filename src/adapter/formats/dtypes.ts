@@ -52,7 +52,8 @@ export type TensorArray =
   | BigInt64Array
   | BigUint64Array;
 
-const LITTLE_ENDIAN_HOST = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+/** Whether numbers lie in memory as they do in files. */
+export const LITTLE_ENDIAN_HOST = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 export function elementBytes(dtype: Dtype): number {
   return ARRAY_OF[dtype].BYTES_PER_ELEMENT;

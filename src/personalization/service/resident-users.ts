@@ -7,12 +7,12 @@ import type { AdapterState } from '../../adapter/state.js';
 import { LorakeetError } from '../../errors.js';
 import type { Logger } from '../../logger.js';
 import type { PooledAdapters } from '../pooled-adapters.js';
+import { readStoredAdapter } from '../stored-adapter.js';
 import type { Counters } from './counters.js';
 import { Fifo } from './fifo.js';
 import { Recency } from './recency.js';
 import { ServedUser } from './served-user.js';
 import type { StoreCalls } from './store-calls.js';
-import { readStoredAdapter } from './stored-adapter.js';
 import { UserWrites } from './user-writes.js';
 
 /** Numbers encoded or decoded for one call of the store; takes a few milliseconds. */
@@ -258,17 +258,26 @@ export class ResidentUsers {
     this.#loads += 1;
     this.#promised += users.length;
     for (const user of users) user.place = 'loading';
-    try {
-      const found = await this.#options.store.load(users.map(({ id }) => id));
-      this.#place(users, found);
-    } catch (error) {
-      for (const user of users) if (user.place === 'loading') this.#giveUp(user, error);
-    }
+    await this.#bring(users);
     this.#loads -= 1;
     for (const user of users) {
       if (user.place === 'held' || user.place === 'absent') this.#options.onPlaced(user);
     }
     this.pumpSoon();
+  }
+
+  async #bring(users: readonly ServedUser[]): Promise<void> {
+    try {
+      const found = await this.#options.store.load(users.map(({ id }) => id));
+      this.#place(users, found);
+    } catch (error) {
+      if (users.length > 1 && isDamage(error)) {
+        // one user's record must not keep the others out
+        await Promise.all(users.map((user) => this.#bring([user])));
+      } else {
+        for (const user of users) if (user.place === 'loading') this.#giveUp(user, error);
+      }
+    }
   }
 
   /** Puts what was found for users who are loading into the pool. */
@@ -313,4 +322,10 @@ export class ResidentUsers {
 /** Nothing is to be done for him, and nothing of him is on its way to the store. */
 function mayLeave(user: ServedUser): boolean {
   return user.place === 'held' && !user.isBusy && user.write === undefined;
+}
+
+/** Something in the store is not as it was written; other things in it may well be. */
+function isDamage(error: unknown): boolean {
+  const { cause } = error as LorakeetError;
+  return cause instanceof LorakeetError && cause.code === 'ERR_STORE_CORRUPT';
 }

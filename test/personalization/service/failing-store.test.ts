@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { AdapterStore } from '../../../src/index.js';
+import { type AdapterStore, LorakeetError, type UserLoRAAdapter } from '../../../src/index.js';
 import { coded, randomVector } from '../samples.js';
 import { DIM, deferred, newPool, newService, rowsOf, ScriptedStore, settle, stateOf } from './support.js';
 
@@ -67,6 +67,24 @@ describe('a store that fails', () => {
       await expected.learn(rowsOf(user, seed));
     const x = randomVector(3 * DIM);
     expect(await service.personalize(['a', 'b', 'c'], x)).toEqual(expected.personalize(['a', 'b', 'c'], x));
+  });
+
+  it('to read one record: that user is refused, and nobody who was asked for with him', async () => {
+    const { service, store } = newService({ capacity: 4 });
+    const users = ['a', 'b', 'c', 'd'];
+    for (const [i, user] of users.entries()) await service.learn(rowsOf(user, i));
+    for (const user of ['e', 'f', 'g', 'h']) await service.learn(rowsOf(user, 5));
+    store.before = (method, ids) => {
+      if (method !== 'load' || !ids.includes('b')) return;
+      throw new LorakeetError('ERR_STORE_CORRUPT', 'the file of b is damaged at offset 7');
+    };
+    const loaded = await Promise.allSettled(users.map((user) => service.getAdapter(user)));
+    expect(store.calls.some(({ method, ids }) => method === 'load' && ids.length > 1 && ids.includes('b'))).toBe(true);
+    expect(loaded.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    expect((loaded[1] as PromiseRejectedResult).reason).toEqual(coded('ERR_STORE_FAILURE', 'damaged at offset 7'));
+    expect((loaded[3] as PromiseFulfilledResult<UserLoRAAdapter>).value.version).toBe(2);
+    store.before = () => {};
+    expect((await service.getAdapter('b'))?.version).toBe(2);
   });
 
   it('to load: the feedback is refused whole and in order, and nothing else', async () => {

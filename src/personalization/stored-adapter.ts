@@ -1,14 +1,17 @@
-/** What the store returns for a user → the adapter to put into the pool. */
-import { decodeAdapter } from '../../adapter/codec.js';
-import { type AdapterShape, requireSameShape } from '../../adapter/config.js';
-import type { AdapterState } from '../../adapter/state.js';
-import { LorakeetError } from '../../errors.js';
-import { readUserMeta } from '../user-meta.js';
+/** What a store returns for a user → the adapter to put into the pool. */
+import { viewAdapter } from '../adapter/codec.js';
+import { type AdapterShape, requireSameShape } from '../adapter/config.js';
+import type { AdapterState } from '../adapter/state.js';
+import { LorakeetError } from '../errors.js';
+import { readUserMeta } from './user-meta.js';
 
-/** Throws ERR_ADAPTER_CORRUPT, ERR_ADAPTER_VERSION, ERR_ADAPTER_MISMATCH, or ERR_USER_MISMATCH for another user's. */
+/**
+ * The sections may be views of `bytes`. Throws ERR_ADAPTER_CORRUPT, ERR_ADAPTER_VERSION, ERR_ADAPTER_MISMATCH, or
+ * ERR_USER_MISMATCH for another user's.
+ */
 export function readStoredAdapter(userId: string, bytes: Uint8Array, shape: AdapterShape): AdapterState {
   try {
-    const state = decodeAdapter(bytes);
+    const state = viewAdapter(bytes);
     requireSameShape('adapter', state.shape, shape);
     const owner = readUserMeta(state.meta).userId;
     if (owner !== userId) {
