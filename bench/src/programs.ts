@@ -19,6 +19,10 @@ export const PROGRAMS: Record<string, Entry> = {
     summary: 'merging 32 adapters of rank 16 at 4096 × 4096, against dense matrices in numpy',
     load: () => import('./merge/program.js'),
   },
+  packed: {
+    summary: 'a snapshot of 100,000 users into a packed store and back, against the disk (--users N, --folder PATH)',
+    load: () => import('./packed/program.js'),
+  },
   products: {
     summary: 'matrix products of the language-model decoder, against OpenBLAS',
     load: () => import('./products/program.js'),
