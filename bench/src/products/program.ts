@@ -93,7 +93,7 @@ export async function run(args: readonly string[], onProgress: (what: string) =>
 export function timeProduct(executable: string, isa: string, product: ProductCase): ProductTimes {
   const args = [isa, product.threads, product.rows, product.out, product.in, product.megabytes].map(String);
   // An older OpenBLAS takes a processor that it does not know for one without AVX-512; told better, it is at its best.
-  const env = isa === 'avx512' ? { OPENBLAS_CORETYPE: 'SkylakeX', ...process.env } : process.env;
+  const env = isa === 'avx512' ? { ...process.env, OPENBLAS_CORETYPE: 'SkylakeX' } : process.env;
   const { status, stdout, stderr, error, signal } = spawnSync(executable, args, { encoding: 'utf8', env });
   if (status !== 0)
     throw new Error(`lorakeet_products_time ${args.join(' ')}: ${error?.message ?? (stderr || signal)}`);
