@@ -26,12 +26,18 @@ export class AdapterConfig implements AdapterConfigFields {
   readonly targetModules: string;
   readonly useRSLoRA: boolean;
 
-  constructor(fields: Partial<AdapterConfigFields> = {}) {
-    this.rank = fields.rank ?? 8;
-    this.learningRate = fields.learningRate ?? 3e-4;
-    this.maxSteps = fields.maxSteps ?? 1000;
-    this.targetModules = fields.targetModules ?? 'q_proj,v_proj';
-    this.useRSLoRA = fields.useRSLoRA ?? false;
+  constructor({
+    rank = 8,
+    learningRate = 3e-4,
+    maxSteps = 1000,
+    targetModules = 'q_proj,v_proj',
+    useRSLoRA = false,
+  }: Partial<AdapterConfigFields> = {}) {
+    this.rank = rank;
+    this.learningRate = learningRate;
+    this.maxSteps = maxSteps;
+    this.targetModules = targetModules;
+    this.useRSLoRA = useRSLoRA;
     Object.freeze(this);
   }
 

@@ -24,7 +24,7 @@ export interface AdapterMetadataFields {
   memoryStoragePath?: string;
   createdAt: Date;
   lastTrainedAt: Date;
-  /** Examples that it was trained on, in all trainings together. */
+  /** Examples that were given to trainings, in all of them together. */
   trainingExampleCount: number;
   /** From 0 to 1, of examples held back from the last training that had any. */
   performanceScore?: number;
@@ -58,6 +58,8 @@ export class AdapterMetadata implements AdapterMetadataFields {
 
   constructor(fields: AdapterMetadataFields) {
     Object.assign(this, fields);
+    Object.freeze(this.history);
+    Object.freeze(this.parents);
     Object.freeze(this);
   }
 

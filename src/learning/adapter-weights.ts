@@ -1,6 +1,7 @@
 /** An adapter's weights and memory as the blobs that are stored. */
 import type { FloatDtype } from '../adapter/formats/dtypes.js';
 import type { JsonObject } from '../adapter/meta.js';
+import { firstNonFinite } from '../checks.js';
 import { decodeLanguageAdapter, encodeLanguageAdapter } from '../llm/adapter-file.js';
 import type { LanguageAdapterState } from '../llm/language-adapter.js';
 import { messageOf } from './attempt.js';
@@ -17,18 +18,20 @@ export interface AdapterMemory {
 }
 
 /**
- * The parameters in the widest type with which they stay below the limit, F32 or BF16. Fails with
- * `<what> size (x.xx MB) exceeds 10 MB limit`.
+ * The parameters in the widest type with which they stay below the limit, F32 or BF16. Fails with `Failed to validate <what>: …`
+ * for a number that is not finite, and with `<What> size (x.xx MB) exceeds 10 MB limit`.
  */
-export function encodeWeights(what: string, state: LanguageAdapterState): Result<Uint8Array> {
-  const { targets, steps, parameters } = state;
+export function encodeWeights(what: string, { targets, steps, parameters }: LanguageAdapterState): Result<Uint8Array> {
+  const bad = firstNonFinite(parameters);
+  if (bad >= 0) return failure(`Failed to validate ${what}: parameters[${bad}] is ${parameters[bad]}`);
   let size = 0;
   for (const dtype of ['F32', 'BF16'] satisfies FloatDtype[]) {
     const bytes = encodeLanguageAdapter({ targets, steps, parameters }, { dtype });
     if (bytes.length <= MAX_ADAPTER_BYTES) return success(bytes);
     size = bytes.length;
   }
-  return failure(`${what} size (${(size / 1024 / 1024).toFixed(2)} MB) exceeds 10 MB limit`);
+  const name = what[0].toUpperCase() + what.slice(1);
+  return failure(`${name} size (${(size / 1024 / 1024).toFixed(2)} MB) exceeds 10 MB limit`);
 }
 
 /** Checks the structure, the checksum and every number. Fails with what is wrong. */
@@ -41,12 +44,15 @@ export async function decodeWeights(bytes: Uint8Array): Promise<Result<LanguageA
   }
 }
 
-export function encodeMemory(state: LanguageAdapterState, memory: AdapterMemory): Uint8Array {
-  const examples = memory.examples.map(({ input, output, weight }) => [input, output, weight]);
-  const { fisher, anchor } = memory;
+/** In a file of an adapter whose parameters are the anchor. */
+export function encodeMemory(
+  { targets, steps, parameters }: LanguageAdapterState,
+  { fisher, anchor, examples }: AdapterMemory,
+): Uint8Array {
+  const texts = examples.map(({ input, output, weight }) => [input, output, weight]);
   return encodeLanguageAdapter(
-    { ...state, moment1: undefined, moment2: undefined, fisher, anchor },
-    { meta: { examples } },
+    { targets, steps, parameters: anchor ?? parameters, fisher },
+    { meta: { examples: texts } },
   );
 }
 
@@ -54,9 +60,9 @@ export async function decodeMemory(bytes: Uint8Array): Promise<Result<AdapterMem
   try {
     const { state, meta } = await decodeLanguageAdapter(bytes);
     const examples = examplesOf(meta);
-    return examples
-      ? success({ fisher: state.fisher, anchor: state.anchor, examples })
-      : failure('examples are damaged');
+    if (!examples) return failure('examples are damaged');
+    const { fisher, parameters: anchor } = state;
+    return success(fisher ? { fisher, anchor, examples } : { examples });
   } catch (error) {
     return failure(messageOf(error));
   }

@@ -1,8 +1,11 @@
 /** What the adapter learning engine takes and gives. */
-import { rejectUnknownKeys, requireInteger, requireNumber } from '../checks.js';
+import { fail, rejectUnknownKeys, requireInteger, requireNumber } from '../checks.js';
+import type { GenerateOptions } from '../llm/language-model.js';
 import type { TrainingProgress } from '../llm/training-options.js';
+import { type Logger, silentLogger } from '../logger.js';
 import type { AdapterId } from './adapter-id.js';
 import type { MergeStrategy } from './merge-strategy.js';
+import type { MergeOptions } from './merging.js';
 import type { MemoryOptions } from './training.js';
 
 export interface EngineOptions extends Partial<MemoryOptions> {
@@ -16,6 +19,8 @@ export interface EngineOptions extends Partial<MemoryOptions> {
   heldBackShare?: number;
   /** Steps that one feedback signal is worth. Default 8. */
   feedbackSteps?: number;
+  /** What was created, trained, merged and deleted, and what could not be cleaned up. Default: none. */
+  logger?: Logger;
 }
 
 export interface OperationOptions {
@@ -26,10 +31,19 @@ export interface TrainOptions extends OperationOptions {
   onProgress?: (progress: TrainingProgress) => void;
 }
 
+/** How a model generates: see lorakeet/llm. */
+export type AdapterGenerateOptions = Omit<GenerateOptions, 'adapter'>;
+
+export interface MergeAdaptersOptions extends OperationOptions, MergeOptions {
+  /** Default `merged_<strategy>`. */
+  taskName?: string;
+}
+
 export interface TrainingSummary {
   version: number;
-  /** Those trained on, without those held back. */
+  /** Those trained on, and those held back for the performance score. */
   examples: number;
+  heldBack: number;
   steps: number;
   tokens: number;
   /** Before the first and before the last step. */
@@ -59,6 +73,7 @@ const DEFAULTS: Required<EngineOptions> = {
   keptVersions: 10,
   heldBackShare: 0.1,
   feedbackSteps: 8,
+  logger: silentLogger,
   ewcLambda: 500,
   fisherDecay: 0.9,
   fisherSamples: 32,
@@ -76,6 +91,7 @@ export function requireEngineOptions(options: EngineOptions): Required<EngineOpt
   requireInteger('options.feedbackSteps', all.feedbackSteps, 1, 1e6);
   requireInteger('options.fisherSamples', all.fisherSamples, 0, 1e6);
   requireInteger('options.replaySize', all.replaySize, 0, 1e6);
+  if (typeof all.logger?.warn !== 'function') fail('ERR_INVALID_CONFIG', 'options.logger', all.logger, 'a logger');
   requireNumber('options.heldBackShare', all.heldBackShare, { min: 0, max: 0.5 });
   requireNumber('options.ewcLambda', all.ewcLambda, { min: 0 });
   requireNumber('options.fisherDecay', all.fisherDecay, { min: 0, max: 1 });

@@ -1,5 +1,5 @@
 /** Weights as files of one folder. */
-import { createHash } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, stat, unlink } from 'node:fs/promises';
 import { fail } from '../checks.js';
 import { LorakeetError } from '../errors.js';
@@ -12,7 +12,7 @@ import { failure, type Result, success, type Unit } from './result.js';
 import { type AdapterBlobStorage, CANCELLED, type StorageOptions } from './storage.js';
 
 /**
- * Files are named `<id>-<begin of the SHA-256>.bin`, and are there whole or not at all; paths are relative to the folder and
+ * Files are named `<id>-<another UUID>.bin`, and are there whole or not at all; paths are relative to the folder and
  * cannot leave it. Failures of the file system read `Failed to store weights: …`, `Failed to retrieve weights: …`,
  * `Failed to delete weights: …`, `Failed to get weights size: …`.
  */
@@ -30,7 +30,7 @@ export class FileSystemBlobStorage implements AdapterBlobStorage {
   async storeWeights(id: AdapterId, weights: Uint8Array, options: StorageOptions = {}): Promise<Result<string>> {
     if (options.signal?.aborted) return failure(CANCELLED);
     if (!weights?.length) return failure('Weights cannot be empty');
-    const path = `${id}-${createHash('sha256').update(weights).digest('hex').slice(0, 16)}.bin`;
+    const path = `${id}-${randomUUID()}.bin`;
     return failingWith('Failed to store weights', async () => {
       await mkdir(this.#folder, { recursive: true });
       await writeAtomically(await confinePath(this.#folder, path), (append) => append(weights));

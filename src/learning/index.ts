@@ -4,8 +4,10 @@ export { type AdapterId, newAdapterId, parseAdapterId } from './adapter-id.js';
 export { AdapterMetadata, type AdapterMetadataFields, type AdapterVersion } from './adapter-metadata.js';
 export { AdapterLearningEngine } from './engine.js';
 export type {
+  AdapterGenerateOptions,
   EngineOptions,
   Evaluation,
+  MergeAdaptersOptions,
   MergeSummary,
   OperationOptions,
   TrainingSummary,

@@ -1,11 +1,18 @@
 /** Adapters that are in memory for generation, by id and version. */
 import type { LanguageAdapter } from '../llm/language-adapter.js';
+import { failure, type Result, success } from './result.js';
 
 interface Loaded {
-  adapter: Promise<LanguageAdapter>;
+  adapter: Promise<Result<LanguageAdapter>>;
   users: number;
   /** No longer wanted: to be closed when the last user leaves. */
   stale: boolean;
+}
+
+/** An adapter in use; `release` is to be called once. */
+export interface HeldAdapter {
+  adapter: LanguageAdapter | undefined;
+  release(): void;
 }
 
 /** Keeps the `capacity` adapters that were used last; what is in use stays until its last user has left. */
@@ -18,27 +25,28 @@ export class LoadedAdapters {
     this.#capacity = capacity;
   }
 
-  /** What `use` makes of the adapter, which is loaded if it is not there. Rejects with what either throws. */
-  async use<T>(
-    key: string,
-    load: () => Promise<LanguageAdapter>,
-    use: (adapter: LanguageAdapter) => Promise<T>,
-  ): Promise<T> {
-    const known = this.#loaded.get(key);
-    const entry = known ?? { adapter: load(), users: 0, stale: false };
+  /** The adapter, which `load` gives if it is not there: once for all who wait for it. Rejects with what `load` throws. */
+  async hold(key: string, load: () => Promise<Result<LanguageAdapter>>): Promise<Result<HeldAdapter>> {
+    const entry = this.#loaded.get(key) ?? { adapter: load(), users: 0, stale: false };
     this.#loaded.delete(key);
     this.#loaded.set(key, entry);
     entry.users++;
     this.#evict();
-    try {
-      return await use(await entry.adapter);
-    } catch (error) {
-      // What could not be loaded must not stay.
-      entry.adapter.catch(() => this.#loaded.get(key) === entry && this.#loaded.delete(key));
-      throw error;
-    } finally {
+    const release = () => {
       entry.users--;
       this.#closeIfUnused(entry);
+    };
+    const forget = () => {
+      if (this.#loaded.get(key) === entry) this.#loaded.delete(key);
+    };
+    try {
+      const adapter = await entry.adapter;
+      if (adapter.isSuccess) return success({ adapter: adapter.value, release });
+      forget();
+      return failure(adapter.error);
+    } catch (error) {
+      forget();
+      throw error;
     }
   }
 
@@ -62,7 +70,7 @@ export class LoadedAdapters {
   #closeIfUnused({ adapter, users, stale }: Loaded): void {
     if (!stale || users > 0) return;
     adapter.then(
-      (loaded) => loaded.close(),
+      (loaded) => loaded.map((each) => each.close()),
       () => {},
     );
   }

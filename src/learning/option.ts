@@ -45,6 +45,7 @@ export class Some<T> extends OptionBase<T> {
 
 export class None<T> extends OptionBase<T> {
   override readonly hasValue = false;
+  readonly value = undefined;
 
   override match<R>(_onSome: (value: T) => R, onNone: () => R): R {
     return onNone();

@@ -3,7 +3,7 @@
  * for bad input, missing adapters and failing stores.
  */
 import { LorakeetError } from '../errors.js';
-import { none, type Option, some } from './option.js';
+import { none, type Option, option } from './option.js';
 
 export type Result<T, E = string> = Success<T, E> | Failure<T, E>;
 
@@ -38,9 +38,10 @@ abstract class ResultBase<T, E> {
     );
   }
 
+  /** None also for a value of null or undefined. */
   toOption(): Option<T> {
     return this.match<Option<T>>(
-      (value) => some(value),
+      (value) => option(value),
       () => none(),
     );
   }

@@ -12,6 +12,10 @@ export interface StorageOptions {
   signal?: AbortSignal;
 }
 
+/**
+ * A write that fails has changed nothing. Where a storage cannot know that any more, as with a server that is gone without an
+ * answer, the failure begins with `Outcome unknown`: then the engine keeps the weights that the metadata may lead to.
+ */
 export interface AdapterStorage {
   /** Also in place of metadata with the same id. Fails with `Metadata cannot be null`. */
   storeMetadata(metadata: AdapterMetadata, options?: StorageOptions): Promise<Result<Unit>>;
@@ -32,8 +36,8 @@ export interface AdapterStorage {
 
 export interface AdapterBlobStorage {
   /**
-   * The path under which the weights are now; another one for other weights, so that nothing is ever overwritten. Fails with
-   * `Weights cannot be empty`.
+   * The path under which the weights are now: a new one every time, so that whoever has stored them may delete them, and
+   * nothing is ever overwritten. Fails with `Weights cannot be empty`.
    */
   storeWeights(id: AdapterId, weights: Uint8Array, options?: StorageOptions): Promise<Result<string>>;
   /** Fails with `Path cannot be empty`, `File not found: <path>`. */
@@ -45,3 +49,4 @@ export interface AdapterBlobStorage {
 }
 
 export const CANCELLED = 'Operation cancelled';
+export const OUTCOME_UNKNOWN = 'Outcome unknown';

@@ -19,10 +19,10 @@ export class TrainingConfig implements TrainingConfigFields {
   readonly epochs: number;
   readonly incrementalUpdate: boolean;
 
-  constructor(fields: Partial<TrainingConfigFields> = {}) {
-    this.batchSize = fields.batchSize ?? 4;
-    this.epochs = fields.epochs ?? 1;
-    this.incrementalUpdate = fields.incrementalUpdate ?? false;
+  constructor({ batchSize = 4, epochs = 1, incrementalUpdate = false }: Partial<TrainingConfigFields> = {}) {
+    this.batchSize = batchSize;
+    this.epochs = epochs;
+    this.incrementalUpdate = incrementalUpdate;
     Object.freeze(this);
   }
 

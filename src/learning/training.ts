@@ -9,6 +9,17 @@ import type { TrainingProgress } from '../llm/training-options.js';
 import type { AdapterMemory } from './adapter-weights.js';
 import type { TrainingExample } from './training-example.js';
 
+/** What is to be learnt, and what becomes of the memory. */
+export interface Lessons {
+  texts: readonly TextExample[];
+  /** To be replayed in later incremental updates. */
+  remembered: readonly TrainingExample[];
+  /** Not to be replayed any more. */
+  unwanted?: { input: string; output: string };
+  /** Of which the Fisher is taken; with none, Fisher and anchor stay. */
+  consolidated: readonly TrainingExample[];
+}
+
 export interface LessonPlan {
   learningRate: number;
   maxSteps: number;
@@ -47,31 +58,33 @@ export async function learn(
   model: LanguageModel,
   before: LanguageAdapterState,
   memory: AdapterMemory,
-  lessons: readonly TextExample[],
-  /** Those of the lessons that are to be remembered. */
-  examples: readonly TrainingExample[],
+  { texts, remembered, unwanted, consolidated }: Lessons,
   plan: LessonPlan,
   options: MemoryOptions,
 ): Promise<TrainedAdapter> {
   const { incremental, ...settings } = plan;
+  const { seed, signal } = plan;
+  const kept = memory.examples.filter(
+    ({ input, output }) => !(input === unwanted?.input && output === unwanted.output),
+  );
   const adapter = model.createEmptyAdapter(before.targets);
   try {
     const { fisher, anchor } = memory;
     await adapter.restore({ ...before, steps: 0, fisher, anchor });
-    const holds = incremental && fisher !== undefined;
-    const report = await model.train(adapter, lessons, {
+    const report = await model.train(adapter, texts, {
       ...settings,
-      ewcLambda: holds ? options.ewcLambda : 0,
-      ...(incremental && { replay: memory.examples.map(asText), replayShare: options.replayShare }),
+      ewcLambda: incremental && fisher ? options.ewcLambda : 0,
+      ...(incremental && { replay: kept.map(asText), replayShare: options.replayShare }),
     });
-    await remember(model, adapter, examples, plan, options);
-    const { parameters, fisher: newFisher, anchor: newAnchor } = await adapter.state();
+    const chosen = sample(consolidated, options.fisherSamples, seed).map(asText);
+    if (chosen.length) await model.fisher(adapter, chosen, { decay: options.fisherDecay, seed, signal });
+    const after = await adapter.state();
     return {
-      state: { targets: before.targets, steps: before.steps + report.steps, parameters },
+      state: { targets: before.targets, steps: before.steps + report.steps, parameters: after.parameters },
       memory: {
-        fisher: newFisher,
-        anchor: newAnchor,
-        examples: sample([...memory.examples, ...examples], options.replaySize, plan.seed),
+        fisher: after.fisher,
+        anchor: after.anchor,
+        examples: sample([...kept, ...remembered], options.replaySize, seed),
       },
       steps: report.steps,
       losses: report.losses,
@@ -80,18 +93,6 @@ export async function learn(
   } finally {
     adapter.close();
   }
-}
-
-async function remember(
-  model: LanguageModel,
-  adapter: LanguageAdapter,
-  examples: readonly TrainingExample[],
-  { seed, signal }: LessonPlan,
-  { fisherDecay, fisherSamples }: MemoryOptions,
-): Promise<void> {
-  const chosen = sample(examples, fisherSamples, seed);
-  if (chosen.length === 0) return;
-  await model.fisher(adapter, chosen.map(asText), { decay: fisherDecay, seed, signal });
 }
 
 /**

@@ -24,7 +24,7 @@ import { encodeCompletion, encodeExample, type TextEncoding, type TextExample } 
 import { StopFinder } from './token-stream.js';
 import { openTokenizer, type TextTokenizer } from './tokenizer.js';
 import { type TrainingReport, trainLanguageAdapter } from './trainer.js';
-import type { TrainingOptions } from './training-options.js';
+import { requireExamples, type TrainingOptions } from './training-options.js';
 
 export interface LoadModelOptions extends ModelFolderOptions, LoadOptions {
   /** Default 'auto': the fastest that works here; `model.backend.reason` says why. */
@@ -169,7 +169,9 @@ export class LanguageModel {
   /** The examples as tokens. Throws ERR_INVALID_ARGUMENT, ERR_FORMAT_UNSUPPORTED, ERR_CONTEXT_FULL. */
   encode(name: string, examples: readonly TextExample[]): TokenExample[] {
     if (!Array.isArray(examples)) fail('ERR_INVALID_ARGUMENT', name, examples, 'an array of examples');
-    return examples.map((example: TextExample, i) => encodeExample(`${name}[${i}]`, example, this.#encoding));
+    const encoded = examples.map((example: TextExample, i) => encodeExample(`${name}[${i}]`, example, this.#encoding));
+    requireExamples(name, encoded, this.config.contextLength);
+    return encoded;
   }
 
   /** Throws ERR_INVALID_ARGUMENT, ERR_INVALID_CONFIG, ERR_CONTEXT_FULL, ERR_ABORTED, ERR_CLOSED. */
