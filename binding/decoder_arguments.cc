@@ -58,7 +58,7 @@ Problem read_targets(napi_env env, napi_value value, const DecoderModel& model,
   void* data = nullptr;
   if (napi_get_typedarray_info(env, value, &kind, &length, &data, nullptr, nullptr) != napi_ok ||
       kind != napi_float64_array || length == 0 || length % 4 != 0) {
-    return {"ERR_INVALID_ARGUMENT", "targets: expected a Float64Array of four numbers for each"};
+    return {"ERR_INVALID_ARGUMENT", "targets: got another value, expected a Float64Array of four numbers for each"};
   }
   std::vector<bool> seen(size_t{model.config.layers} * LORAKEET_MODULES);
   *parameters = 0;
@@ -66,12 +66,13 @@ Problem read_targets(napi_env env, napi_value value, const DecoderModel& model,
     if (!is_integer(target[0], 0, model.config.layers - 1.0) || !is_integer(target[1], 0, LORAKEET_MODULES - 1.0) ||
         !is_integer(target[2], 1, LORAKEET_MAX_LORA_RANK) ||
         !(std::fabs(target[3]) <= std::numeric_limits<float>::max())) {
-      return {"ERR_INVALID_CONFIG", "targets: got one that this model does not have"};
+      return {"ERR_INVALID_CONFIG",
+              "targets: got another layer, module, rank or scaling, expected one that the model can have"};
     }
     const lorakeet_lora_target given = {static_cast<uint32_t>(target[0]), static_cast<uint32_t>(target[1]),
                                         static_cast<uint32_t>(target[2]), static_cast<float>(target[3])};
     const size_t place = size_t{given.layer} * LORAKEET_MODULES + given.module;
-    if (seen[place]) return {"ERR_INVALID_CONFIG", "targets: got a layer and module twice"};
+    if (seen[place]) return {"ERR_INVALID_CONFIG", "targets: got a layer and module twice, expected each at most once"};
     seen[place] = true;
     targets->push_back(given);
     *parameters += given.rank * (width(model, given.module, false) + width(model, given.module, true));

@@ -113,7 +113,7 @@ Problem read_model_config(napi_env env, napi_value object, lorakeet_decoder_conf
   }
   config->rms_norm_eps = static_cast<float>(value);
   if (config->head_dim % 2 || config->heads % config->key_value_heads) {
-    return {"ERR_INVALID_CONFIG", "headDim, keyValueHeads: expected an even number and a divisor of heads"};
+    return {"ERR_INVALID_CONFIG", "headDim, keyValueHeads: got others, expected an even number and a divisor of heads"};
   }
   return {};
 }
@@ -141,6 +141,10 @@ napi_value create_model(napi_env env, napi_callback_info info) {
   auto model = std::make_shared<DecoderModel>();
   model->table = find_decoder(read_string(env, argv[0]), read_string(env, argv[1]), &reason);
   if (!model->table) return throw_problem(env, {"ERR_BACKEND_UNAVAILABLE", reason});
+  napi_valuetype type;
+  if (napi_typeof(env, argv[2], &type) != napi_ok || type != napi_object) {
+    return throw_problem(env, {"ERR_INVALID_CONFIG", "config: got no object, expected an object of numbers"});
+  }
   model->config = {};
   if (Problem problem = read_model_config(env, argv[2], &model->config)) return throw_problem(env, problem);
   napi_typedarray_type kind;
@@ -148,7 +152,8 @@ napi_value create_model(napi_env env, napi_callback_info info) {
   void* frequencies = nullptr;
   if (napi_get_typedarray_info(env, argv[3], &kind, &length, &frequencies, nullptr, nullptr) != napi_ok ||
       kind != napi_float64_array || length != model->config.head_dim / 2) {
-    return throw_problem(env, {"ERR_INVALID_CONFIG", "inverseFrequencies: expected a Float64Array of headDim / 2"});
+    return throw_problem(
+        env, {"ERR_INVALID_CONFIG", "inverseFrequencies: got another value, expected a Float64Array of headDim / 2"});
   }
   lorakeet_decoder_config config = model->config;
   config.inverse_frequencies = static_cast<const double*>(frequencies);
@@ -199,8 +204,8 @@ napi_value create_pass(napi_env env, napi_callback_info info) {
 namespace {
 
 // model, sequences, positions
-Problem read_cache_size(napi_env env, const napi_value* argv, std::shared_ptr<DecoderModel>* model,
-                        uint32_t* sequences, uint32_t* positions) {
+Problem read_cache_size(napi_env env, const napi_value* argv, std::shared_ptr<DecoderModel>* model, uint32_t* sequences,
+                        uint32_t* positions) {
   Problem problem;
   uint64_t number = 0;
   *model = find_model(env, argv[0], &problem);
@@ -225,8 +230,7 @@ napi_value create_cache(napi_env env, napi_callback_info info) {
   }
   const DecoderModel& model = *cache->model;
   cache->lengths.resize(sequences);
-  const lorakeet_status status =
-      model.table->create_cache(model.handle, sequences, cache->positions, &cache->handle);
+  const lorakeet_status status = model.table->create_cache(model.handle, sequences, cache->positions, &cache->handle);
   if (status != LORAKEET_OK) return throw_problem(env, status_problem(status));
   cache->bytes = static_cast<int64_t>(model.table->cache_bytes(model.handle, sequences, cache->positions));
   report(env, cache->bytes);
@@ -240,8 +244,7 @@ napi_value cache_bytes(napi_env env, napi_callback_info info) {
   std::shared_ptr<DecoderModel> model;
   uint32_t sequences = 0, positions = 0;
   if (Problem problem = read_cache_size(env, argv, &model, &sequences, &positions)) return throw_problem(env, problem);
-  napi_create_double(env, static_cast<double>(model->table->cache_bytes(model->handle, sequences, positions)),
-                     &result);
+  napi_create_double(env, static_cast<double>(model->table->cache_bytes(model->handle, sequences, positions)), &result);
   return result;
 }
 

@@ -1,5 +1,5 @@
-// The decoder's functions that compute. Arguments are copied and checked on the main thread; what depends on the state of
-// an object is checked under its mutex, on the thread that does the work.
+// The decoder's functions that compute. Arguments are copied and checked on the main thread; what depends on the state
+// of an object is checked under its mutex, on the thread that does the work.
 
 #include <algorithm>
 #include <cmath>
@@ -54,20 +54,20 @@ Problem check_batch(const std::vector<uint32_t>& tokens, const std::vector<uint3
                     const std::vector<uint32_t>& positions) {
   const size_t last = offsets.size() - 1;
   if (offsets.size() < 2 || offsets[0] != 0 || offsets[last] != tokens.size()) {
-    return {"ERR_ROW_OFFSETS", "offsets: expected them from 0 to the number of tokens"};
+    return {"ERR_ROW_OFFSETS", "offsets: got others, expected them from 0 to the number of tokens"};
   }
   for (size_t i = 0; i < last; i++) {
-    if (offsets[i] >= offsets[i + 1]) return {"ERR_ROW_OFFSETS", "offsets: expected them strictly rising"};
+    if (offsets[i] >= offsets[i + 1]) return {"ERR_ROW_OFFSETS", "offsets: got others, expected them strictly rising"};
   }
   size_t sequence = 0;
   for (size_t i = 0; i < positions.size(); i++) {
     const bool rising = i == 0 || positions[i] > positions[i - 1];
     if (!rising || positions[i] >= tokens.size()) {
-      return {"ERR_OUT_OF_RANGE", "positions: expected them rising and below the number of tokens"};
+      return {"ERR_OUT_OF_RANGE", "positions: got others, expected them rising and below the number of tokens"};
     }
     while (offsets[sequence + 1] <= positions[i]) sequence++;
     if (positions[i] == offsets[sequence]) {
-      return {"ERR_OUT_OF_RANGE", "positions: got the first token of a sequence"};
+      return {"ERR_OUT_OF_RANGE", "positions: got the first token of a sequence, expected a later one"};
     }
   }
   return {};
@@ -91,12 +91,14 @@ Problem read_options(napi_env env, const napi_value* argv, lorakeet_forward_opti
   }
   if (Problem problem = read_number(env, argv[3], "dropout", &options->dropout)) return problem;
   if (!(options->dropout >= 0 && options->dropout < 1)) {
-    return {"ERR_INVALID_CONFIG", "dropout: expected a number from 0 on and below 1"};
+    return {"ERR_INVALID_CONFIG",
+            "dropout: got " + std::to_string(options->dropout) + ", expected a number from 0 on and below 1"};
   }
   return read_integer(env, argv[4], "dropoutSeed", 0, kLargestSeed, &options->dropout_seed);
 }
 
-// forward(pass, adapter | 0, tokens, offsets, positions, keep, recompute, sampleSeed, dropout, dropoutSeed, coefficients?)
+// forward(pass, adapter | 0, tokens, offsets, positions, keep, recompute, sampleSeed, dropout, dropoutSeed,
+// coefficients?)
 class ForwardTask : public Task {
  public:
   Problem read(napi_env env, const napi_value* argv) {
@@ -108,14 +110,14 @@ class ForwardTask : public Task {
     if (adapter != 0) adapter_ = find_adapter(env, argv[1], &problem);
     if (problem) return problem;
     if (adapter_ && adapter_->model != pass_->model) {
-      return {"ERR_INVALID_ARGUMENT", "adapter: got one of another model"};
+      return {"ERR_INVALID_ARGUMENT", "adapter: got one of another model, expected one of this"};
     }
     if ((problem = read_ids(env, argv[2], "tokens", &tokens_))) return problem;
     if ((problem = read_ids(env, argv[3], "offsets", &offsets_))) return problem;
     if ((problem = read_ids(env, argv[4], "positions", &positions_))) return problem;
     if ((problem = read_options(env, argv + 5, &options_))) return problem;
     if (options_.keep && (!adapter_ || !adapter_->train)) {
-      return {"ERR_INVALID_STATE", "adapter: it was made without { train: true }"};
+      return {"ERR_INVALID_STATE", "adapter: got one that does not train, expected one made with { train: true }"};
     }
     Span<const float> coefficients;
     if ((problem = read_optional_floats(env, argv[10], "coefficients", &coefficients))) return problem;
@@ -187,9 +189,11 @@ class BackwardTask : public Task {
   void run() override {
     std::lock_guard<std::mutex> lock(pass_->mutex);
     if (!pass_->kept || pass_->kept != adapter_) {
-      problem = {"ERR_INVALID_STATE", "backward: no forward with `keep` and this adapter came before"};
+      problem = {"ERR_INVALID_STATE",
+                 "backward: got a pass that keeps nothing of this adapter, expected a forward with `keep` before"};
     } else if (has_coefficients_ == pass_->has_coefficients) {
-      problem = {"ERR_INVALID_ARGUMENT", "coefficients: expected those of forward or those of backward, one of the two"};
+      problem = {"ERR_INVALID_ARGUMENT",
+                 "coefficients: got both or neither, expected those of forward or those of backward"};
     } else if (has_coefficients_) {
       problem = check_length("coefficients", coefficients_.size(), pass_->kept_targets);
     }
@@ -214,7 +218,7 @@ Problem find_training(napi_env env, napi_value number, std::shared_ptr<DecoderAd
   Problem problem;
   *adapter = find_adapter(env, number, &problem);
   if (!problem && !(*adapter)->train) {
-    return {"ERR_INVALID_STATE", "adapter: it was made without { train: true }"};
+    return {"ERR_INVALID_STATE", "adapter: got one that does not train, expected one made with { train: true }"};
   }
   return problem;
 }
@@ -224,6 +228,10 @@ class StepTask : public Task {
  public:
   Problem read(napi_env env, const napi_value* argv) {
     if (Problem problem = find_training(env, argv[0], &adapter_)) return problem;
+    napi_valuetype type;
+    if (napi_typeof(env, argv[1], &type) != napi_ok || type != napi_object) {
+      return {"ERR_INVALID_CONFIG", "step: got no object, expected an object of numbers"};
+    }
     constexpr double kFinite = std::numeric_limits<float>::max();
     double step = 0;
     const struct {
@@ -296,15 +304,17 @@ class DecodeTask : public Task {
     if ((problem = read_ids(env, argv[2], "tokens", &tokens_))) return problem;
     if ((problem = check_tokens(tokens_, cache_->model->config.vocab_size))) return problem;
     if (numbers.empty() || numbers.size() % 3 != 0) {
-      return {"ERR_INVALID_ARGUMENT", "entries: expected three numbers for each, and at least one"};
+      return {"ERR_INVALID_ARGUMENT", "entries: got others, expected three numbers for each, and at least one"};
     }
     std::vector<bool> seen(cache_->lengths.size());
     uint64_t total = 0;
     for (size_t i = 0; i < numbers.size(); i += 3) {
       const uint32_t sequence = numbers[i], tokens = numbers[i + 1];
-      if (sequence >= seen.size()) return {"ERR_OUT_OF_RANGE", "entries: got a sequence that the cache does not have"};
+      if (sequence >= seen.size())
+        return {"ERR_OUT_OF_RANGE", "entries: got another sequence, expected one that the cache has"};
       if (seen[sequence] || tokens == 0) {
-        return {"ERR_INVALID_ARGUMENT", "entries: expected each sequence once, and at least one token for it"};
+        return {"ERR_INVALID_ARGUMENT",
+                "entries: got others, expected each sequence once, and at least one token for it"};
       }
       seen[sequence] = true;
       total += tokens;
@@ -319,7 +329,7 @@ class DecodeTask : public Task {
     std::lock_guard<std::mutex> lock(cache_->mutex);
     for (const lorakeet_decode_entry& entry : entries_) {
       if (entry.tokens > cache_->positions - cache_->lengths[entry.sequence]) {
-        problem = {"ERR_CONTEXT_FULL", "entries: got more tokens than their sequence has room for"};
+        problem = {"ERR_CONTEXT_FULL", "entries: got more tokens than their sequence has room for, expected fewer"};
         return;
       }
     }
@@ -329,9 +339,8 @@ class DecodeTask : public Task {
     adapters_.erase(std::unique(adapters_.begin(), adapters_.end()), adapters_.end());
     std::vector<std::shared_lock<std::shared_mutex>> reading;
     for (const auto& adapter : adapters_) reading.emplace_back(adapter->mutex);
-    problem = status_problem(cache_->model->table->decode(cache_->handle, entries_.data(),
-                                                          static_cast<uint32_t>(entries_.size()), tokens_.data(),
-                                                          logits_.data()));
+    problem = status_problem(cache_->model->table->decode(
+        cache_->handle, entries_.data(), static_cast<uint32_t>(entries_.size()), tokens_.data(), logits_.data()));
     if (problem) return;
     for (const lorakeet_decode_entry& entry : entries_) cache_->lengths[entry.sequence] += entry.tokens;
   }
@@ -347,7 +356,8 @@ class DecodeTask : public Task {
       napi_create_uint32(env, number, &value);
       const std::shared_ptr<DecoderAdapter> adapter = find_adapter(env, value, &problem);
       if (problem) return problem;
-      if (adapter->model != cache_->model) return {"ERR_INVALID_ARGUMENT", "adapter: got one of another model"};
+      if (adapter->model != cache_->model)
+        return {"ERR_INVALID_ARGUMENT", "adapter: got one of another model, expected one of this"};
       handle = adapter->handle;
       adapters_.push_back(adapter);
     }
@@ -380,8 +390,8 @@ Problem read_pass_bytes(napi_env env, const napi_value* argv, double* bytes) {
   for (uint64_t i = 1; i <= sequences; i++) offsets[i] = static_cast<uint32_t>(tokens - sequences + i);
   const lorakeet_token_batch batch = {static_cast<uint32_t>(sequences), static_cast<uint32_t>(positions), nullptr,
                                       offsets.data(), nullptr};
-  *bytes = static_cast<double>(model->table->pass_bytes(model->handle, targets.data(),
-                                                        static_cast<uint32_t>(targets.size()), &batch, &options));
+  *bytes = static_cast<double>(
+      model->table->pass_bytes(model->handle, targets.data(), static_cast<uint32_t>(targets.size()), &batch, &options));
   return {};
 }
 

@@ -41,7 +41,7 @@ Problem read_vector(napi_env env, const napi_value* argv, std::shared_ptr<Decode
   if (problem) return problem;
   if ((problem = read_integer(env, argv[1], "vector", 0, LORAKEET_ADAPTER_VECTORS - 1.0, vector))) return problem;
   if (*vector != LORAKEET_PARAMETERS && !(*adapter)->train) {
-    return {"ERR_INVALID_STATE", "adapter: it was made without { train: true }"};
+    return {"ERR_INVALID_STATE", "adapter: got one that does not train, expected one made with { train: true }"};
   }
   return read_integer(env, argv[2], "first", 0, static_cast<double>((*adapter)->parameters), first);
 }
@@ -63,7 +63,7 @@ Problem run_write_weights(napi_env env, const napi_value* argv) {
   if ((problem = read_integer(env, argv[2], "tensor", 0, tensors - 1, &tensor))) return problem;
   if ((problem = read_integer(env, argv[4], "dtype", 0, LORAKEET_WEIGHTS_F16, &dtype))) return problem;
   const TensorSize size = tensor_size(config, in_layer, static_cast<uint32_t>(tensor));
-  if (size.rows == 0) return {"ERR_INVALID_ARGUMENT", "tensor: got one that this model does not have"};
+  if (size.rows == 0) return {"ERR_INVALID_ARGUMENT", "tensor: got another, expected one that the model has"};
   if ((problem = read_integer(env, argv[3], "firstRow", 0, static_cast<double>(size.rows - 1), &first))) {
     return problem;
   }

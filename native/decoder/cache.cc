@@ -52,7 +52,7 @@ uint64_t lorakeet::cache_bytes(const Model& model, size_t sequences, size_t posi
   Carver measure;
   CacheMemory memory;
   memory.lay_out(measure, model, sequences, positions);
-  return measure.bytes();
+  return measure.bytes() + Products::bytes(model.config.threads);
 }
 
 lorakeet_decoder_cache::lorakeet_decoder_cache(const Model& model, uint32_t sequences, uint32_t positions)
@@ -62,9 +62,10 @@ lorakeet_decoder_cache::lorakeet_decoder_cache(const Model& model, uint32_t sequ
       products_(model.device, model.config.threads),
       run_{model_, products_},
       lengths_(sequences) {
-  const size_t bytes = cache_bytes(model, sequences, positions);
-  block_ = LazyBlock(bytes);
-  block_.use(bytes);
+  Carver measure;
+  memory_.lay_out(measure, model, sequences, positions);
+  block_ = LazyBlock(measure.bytes());
+  block_.use(measure.bytes());
   Carver carver(block_.data());
   memory_.lay_out(carver, model, sequences, positions);
   parts_.reserve(sequences);

@@ -114,7 +114,7 @@ uint64_t lorakeet::pass_bytes(const Model& model, const Targets& targets, const 
   PassMemory memory;
   memory.layers.resize(model.config.layers);
   memory.lay_out(measure, model, &targets, size);
-  return measure.bytes();
+  return measure.bytes() + Products::bytes(model.config.threads);
 }
 
 lorakeet_decoder_pass::lorakeet_decoder_pass(const Model& model)

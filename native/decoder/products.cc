@@ -177,9 +177,8 @@ class ProductEngine {
   ProductEngine(const char* device, uint32_t threads)
       : threads(threads), kernels(*kernels_of(device)), bf16(bf16_kernels_of(device)) {
     if (threads < 1) throw std::invalid_argument("no threads");
-    const size_t floats = kSharedFloats + threads * (kPanelFloats + kFloatsAlone);
-    memory_ = LazyBlock(floats * sizeof(float));
-    memory_.use(floats * sizeof(float));
+    memory_ = LazyBlock(Products::bytes(threads));
+    memory_.use(Products::bytes(threads));
   }
 
   WorkingMemory shared() const {
@@ -207,6 +206,10 @@ class ProductEngine {
 
 Products::Products(const char* device, uint32_t threads) : engine_(new ProductEngine(device, threads)) {}
 Products::~Products() = default;
+
+size_t Products::bytes(uint32_t threads) {
+  return (kSharedFloats + threads * (kPanelFloats + kFloatsAlone)) * sizeof(float);
+}
 
 uint32_t Products::threads() const { return engine_->threads; }
 bool Products::has_bf16() const { return engine_->bf16 != nullptr; }

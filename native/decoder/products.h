@@ -60,6 +60,9 @@ class Products {
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
 
+  // What those for so many threads take.
+  static size_t bytes(uint32_t threads);
+
   uint32_t threads() const;
   // Whether Arithmetic::kBf16 is anything else than kF32 here.
   bool has_bf16() const;

@@ -26,5 +26,17 @@ describe.skipIf(!native.available)(
         expect(stdout).toContain(code);
       }
     });
+
+    it('answers 6,000 calls on the decoder likewise', () => {
+      const script = fileURLToPath(new URL('decoder-fuzz.mjs', import.meta.url));
+      const { status, signal, stdout, stderr } = spawnSync(process.execPath, [script, '--calls', '6000'], {
+        encoding: 'utf8',
+      });
+      expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+      expect(stdout).toMatch(/^6000 calls, no crash/);
+      for (const outcome of ['ok, forward', 'ok, backward', 'ok, decode', 'ERR_CLOSED', 'ERR_OUT_OF_RANGE']) {
+        expect(stdout).toContain(outcome);
+      }
+    });
   },
 );
