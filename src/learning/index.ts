@@ -15,6 +15,7 @@ export type {
 } from './engine-options.js';
 export { FEEDBACK_TYPES, FeedbackSignal, type FeedbackType } from './feedback-signal.js';
 export { FileSystemBlobStorage } from './file-blob-storage.js';
+export { InMemoryBlobStorage } from './memory-blob-storage.js';
 export { InMemoryAdapterStorage } from './memory-storage.js';
 export { MERGE_STRATEGIES, type MergeStrategy } from './merge-strategy.js';
 export type { MergeOptions } from './merging.js';

@@ -2,8 +2,10 @@
 import type { AdapterId } from './adapter-id.js';
 import type { AdapterMetadata } from './adapter-metadata.js';
 import { notBlank } from './checks.js';
+import { encodeMetadata } from './metadata-json.js';
 import { failure, type Result, success, type Unit } from './result.js';
 import { type AdapterStorage, CANCELLED, type StorageOptions } from './storage.js';
+import { oldestFirst, taskKey } from './text-storage.js';
 
 export class InMemoryAdapterStorage implements AdapterStorage {
   readonly #adapters = new Map<AdapterId, AdapterMetadata>();
@@ -18,7 +20,8 @@ export class InMemoryAdapterStorage implements AdapterStorage {
 
   async storeMetadata(metadata: AdapterMetadata, options?: StorageOptions): Promise<Result<Unit>> {
     if (options?.signal?.aborted) return failure(CANCELLED);
-    if (!metadata) return failure('Metadata cannot be null');
+    const encoded = encodeMetadata(metadata);
+    if (encoded.isFailure) return failure(encoded.error);
     this.#adapters.set(metadata.id, metadata);
     return success(undefined);
   }
@@ -32,7 +35,7 @@ export class InMemoryAdapterStorage implements AdapterStorage {
   async getAdaptersByTask(taskName: string, options?: StorageOptions): Promise<Result<AdapterMetadata[]>> {
     if (options?.signal?.aborted) return failure(CANCELLED);
     return notBlank('Task name', taskName).map(() =>
-      this.#sorted().filter((metadata) => metadata.taskName.toLowerCase() === taskName.toLowerCase()),
+      this.#sorted().filter((metadata) => taskKey(metadata.taskName) === taskKey(taskName)),
     );
   }
 
@@ -42,7 +45,8 @@ export class InMemoryAdapterStorage implements AdapterStorage {
 
   async updateMetadata(metadata: AdapterMetadata, options?: StorageOptions): Promise<Result<Unit>> {
     if (options?.signal?.aborted) return failure(CANCELLED);
-    if (!metadata) return failure('Metadata cannot be null');
+    const encoded = encodeMetadata(metadata);
+    if (encoded.isFailure) return failure(encoded.error);
     const present = this.#adapters.get(metadata.id);
     if (!present) return failure(`Adapter not found: ${metadata.id}`);
     if (present.version !== metadata.version - 1) return failure(`Adapter changed meanwhile: ${metadata.id}`);
@@ -57,8 +61,6 @@ export class InMemoryAdapterStorage implements AdapterStorage {
   }
 
   #sorted(): AdapterMetadata[] {
-    return [...this.#adapters.values()].sort(
-      (a, b) => a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1),
-    );
+    return [...this.#adapters.values()].sort(oldestFirst);
   }
 }

@@ -5,79 +5,98 @@ import { AdapterMetadata, type AdapterVersion } from './adapter-metadata.js';
 import { MERGE_STRATEGIES } from './merge-strategy.js';
 import { failure, type Result, success } from './result.js';
 
-/** Dates as ISO 8601 in UTC. */
-export function encodeMetadata(metadata: AdapterMetadata): string {
-  return JSON.stringify(metadata);
+type Fields = Record<string, unknown>;
+
+/** Dates as ISO 8601 in UTC. Fails with `Metadata cannot be null`, and as decodeMetadata for what could not be read again. */
+export function encodeMetadata(metadata: AdapterMetadata): Result<string> {
+  if (!metadata) return failure('Metadata cannot be null');
+  const text = JSON.stringify(metadata);
+  return decodeMetadata(text).map(() => text);
 }
 
 /** Fails with `Metadata is damaged: …` naming the field. */
 export function decodeMetadata(text: string): Result<AdapterMetadata> {
-  let fields: Record<string, unknown>;
+  let fields: unknown;
   try {
     fields = JSON.parse(text);
   } catch {
     return damaged('not JSON');
   }
-  if (typeof fields !== 'object' || fields === null) return damaged('not an object');
-  const id = parseAdapterId(fields.id as string);
-  if (!id.hasValue) return damaged('id');
-  for (const key of ['taskName', 'baseModel'] as const) if (typeof fields[key] !== 'string') return damaged(key);
-  const createdAt = dateOf(fields.createdAt);
-  if (!createdAt) return damaged('createdAt');
-  const present = decodeVersion(fields);
-  if (!present) return damaged('version');
-  const { config, history, parents, mergeStrategy } = fields;
-  if (typeof config !== 'object' || config === null || new AdapterConfig(config).validate().isFailure) {
-    return damaged('config');
+  if (!isObject(fields)) return damaged('not an object');
+  const wrong = firstWrong(fields, IDENTITY) ?? firstWrong(fields, VERSION) ?? firstWrong(fields, ORIGIN);
+  if (wrong) return damaged(wrong);
+  const earlier = fields.history as Fields[];
+  for (const [i, version] of earlier.entries()) {
+    const wrongOfIt = firstWrong(version, VERSION);
+    if (wrongOfIt) return damaged(`history[${i}].${wrongOfIt}`);
   }
-  if (!Array.isArray(history)) return damaged('history');
-  const earlier = history.map(decodeVersion);
-  if (earlier.some((version) => !version)) return damaged('history');
-  if (parents !== undefined && !(Array.isArray(parents) && parents.every((each) => parseAdapterId(each).hasValue))) {
-    return damaged('parents');
-  }
-  if (mergeStrategy !== undefined && !MERGE_STRATEGIES.includes(mergeStrategy as never))
-    return damaged('mergeStrategy');
+  const { taskName, baseModel, config, parents, mergeStrategy } = fields as unknown as AdapterMetadata;
   return success(
     new AdapterMetadata({
-      ...present,
-      id: id.value,
-      taskName: fields.taskName as string,
-      baseModel: fields.baseModel as string,
+      ...versionFrom(fields),
+      id: parseAdapterId(fields.id as string).getOrDefault(undefined) as AdapterMetadata['id'],
+      taskName,
+      baseModel,
       config: new AdapterConfig(config),
-      createdAt,
-      history: earlier as AdapterVersion[],
-      ...(parents !== undefined && { parents: parents as AdapterMetadata['parents'] }),
-      ...(mergeStrategy !== undefined && { mergeStrategy: mergeStrategy as AdapterMetadata['mergeStrategy'] }),
+      createdAt: new Date(fields.createdAt as string),
+      history: earlier.map(versionFrom),
+      ...(parents !== undefined && { parents }),
+      ...(mergeStrategy !== undefined && { mergeStrategy }),
     }),
   );
 }
 
-function decodeVersion(value: unknown): AdapterVersion | undefined {
-  const fields = (value ?? {}) as Record<string, unknown>;
-  const { version, blobStoragePath, memoryStoragePath, trainingExampleCount, performanceScore } = fields;
-  const lastTrainedAt = dateOf(fields.lastTrainedAt);
-  const whole = [version, trainingExampleCount].every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
-  const isText = (path: unknown) => typeof path === 'string' && path !== '';
-  const isNumber = typeof performanceScore === 'number';
-  if (!whole || !lastTrainedAt || !isText(blobStoragePath)) return undefined;
-  if (memoryStoragePath !== undefined && !isText(memoryStoragePath)) return undefined;
-  if (performanceScore !== undefined && !isNumber) return undefined;
+type Check = (value: unknown) => boolean;
+const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
+const isText: Check = (value) => typeof value === 'string';
+const isId: Check = (value) => parseAdapterId(value as string).hasValue;
+const isPath: Check = (value) => typeof value === 'string' && value !== '';
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isDate: Check = (value) => typeof value === 'string' && !Number.isNaN(new Date(value).getTime());
+const orMissing =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
+
+const IDENTITY: Record<string, Check> = {
+  id: isId,
+  taskName: isText,
+  baseModel: isText,
+  createdAt: isDate,
+  config: (value) => isObject(value) && new AdapterConfig(value).validate().isSuccess,
+};
+const VERSION: Record<string, Check> = {
+  version: isCount,
+  blobStoragePath: isPath,
+  memoryStoragePath: orMissing(isPath),
+  lastTrainedAt: isDate,
+  trainingExampleCount: isCount,
+  performanceScore: orMissing(Number.isFinite),
+};
+const ORIGIN: Record<string, Check> = {
+  history: (value) => Array.isArray(value) && value.every(isObject),
+  parents: orMissing((value) => Array.isArray(value) && value.every(isId)),
+  mergeStrategy: orMissing((value) => (MERGE_STRATEGIES as readonly unknown[]).includes(value)),
+};
+
+function firstWrong(fields: Fields, checks: Record<string, Check>): string | undefined {
+  return Object.keys(checks).find((name) => !checks[name](fields[name]));
+}
+
+/** Of fields that have been checked. */
+function versionFrom(fields: Fields): AdapterVersion {
+  const { version, blobStoragePath, memoryStoragePath, trainingExampleCount, performanceScore } =
+    fields as unknown as AdapterVersion;
   return {
-    version: version as number,
-    blobStoragePath: blobStoragePath as string,
-    lastTrainedAt,
-    trainingExampleCount: trainingExampleCount as number,
-    ...(memoryStoragePath !== undefined && { memoryStoragePath: memoryStoragePath as string }),
-    ...(performanceScore !== undefined && { performanceScore: performanceScore as number }),
+    version,
+    blobStoragePath,
+    lastTrainedAt: new Date(fields.lastTrainedAt as string),
+    trainingExampleCount,
+    ...(memoryStoragePath !== undefined && { memoryStoragePath }),
+    ...(performanceScore !== undefined && { performanceScore }),
   };
 }
 
-function dateOf(value: unknown): Date | undefined {
-  const date = new Date(typeof value === 'string' ? value : Number.NaN);
-  return Number.isNaN(date.getTime()) ? undefined : date;
-}
-
-function damaged(what: string): Result<AdapterMetadata> {
+function damaged(what: string): Result<never> {
   return failure(`Metadata is damaged: ${what}`);
 }

@@ -1,7 +1,7 @@
 /**
  * Where adapters lie: metadata in one storage, weights in another, each exchangeable. adapterStorageConformance and
- * adapterBlobConformance of lorakeet/testing are what an implementation must pass. Expected failures are Results; what a
- * storage throws all the same, the engine reports as `Unexpected error`.
+ * adapterBlobConformance of lorakeet/testing are what an implementation must pass. Expected failures are Results, those of a
+ * server that cannot be reached included; what a storage throws all the same, the engine reports as `Unexpected error`.
  */
 import type { AdapterId } from './adapter-id.js';
 import type { AdapterMetadata } from './adapter-metadata.js';
@@ -15,6 +15,7 @@ export interface StorageOptions {
 /**
  * A write that fails has changed nothing. Where a storage cannot know that any more, as with a server that is gone without an
  * answer, the failure begins with `Outcome unknown`: then the engine keeps the weights that the metadata may lead to.
+ * Metadata that could not be read again, and what is read and has been damaged, fails with `Metadata is damaged: …`.
  */
 export interface AdapterStorage {
   /** Also in place of metadata with the same id. Fails with `Metadata cannot be null`. */
@@ -40,7 +41,7 @@ export interface AdapterBlobStorage {
    * nothing is ever overwritten. Fails with `Weights cannot be empty`.
    */
   storeWeights(id: AdapterId, weights: Uint8Array, options?: StorageOptions): Promise<Result<string>>;
-  /** Fails with `Path cannot be empty`, `File not found: <path>`. */
+  /** Fails with `Path cannot be empty`, `File not found: <path>`, and where they are not those that were stored. */
   getWeights(path: string, options?: StorageOptions): Promise<Result<Uint8Array>>;
   /** Succeeds also where there are none. Fails with `Path cannot be empty`. */
   deleteWeights(path: string, options?: StorageOptions): Promise<Result<Unit>>;

@@ -80,6 +80,11 @@ export class S3Objects {
     return (await this.#read(this.#place(key), sha256))?.object.bytes;
   }
 
+  /** In bytes, or undefined where there is none. */
+  async size(key: string): Promise<number | undefined> {
+    return (await this.#head(this.#place(key)))?.ContentLength;
+  }
+
   /** Writes the object, over whatever is there, and gives its etag. */
   async put(key: string, bytes: Uint8Array): Promise<string> {
     return (await this.#write(key, bytes, {})) as string;

@@ -1,3 +1,5 @@
+export { type AdapterBlobConformanceOptions, adapterBlobConformance } from './adapter-blob-conformance.js';
+export { type AdapterStorageConformanceOptions, adapterStorageConformance } from './adapter-storage-conformance.js';
 export {
   type BankConformanceOptions,
   bankConformance,

@@ -1,6 +1,6 @@
 /** `import 'lorakeet'` in a process of its own: what does it load? Runs against dist/, which `npm test` builds first. */
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -56,6 +56,15 @@ describe("import 'lorakeet'", () => {
   it('loads no optional dependency', () => {
     const urls = modulesLoadedBy(`await import(${entry})`);
     expect(urls.some((url) => url.endsWith('/dist/errors.js'))).toBe(true);
+    expect(foreign(urls)).toEqual([]);
+  });
+
+  it('nor does any other entry of the package', () => {
+    const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    const files = Object.values<string | { default: string }>(exports).map((target) => Object(target).default ?? []);
+    const all = files.flat().map((file) => `await import(${JSON.stringify(pathToFileURL(join(root, file)).href)});`);
+    const urls = modulesLoadedBy(all.join('\n'));
+    expect(urls.some((url) => url.endsWith('/dist/learning/index.js'))).toBe(true);
     expect(foreign(urls)).toEqual([]);
   });
 

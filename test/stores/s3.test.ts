@@ -8,6 +8,7 @@ import { rejection } from '../adapter/formats/helpers.js';
 import { type CephGateway, cephIsMissing, startCephGateway } from '../support/ceph.js';
 import { covered, isRequired, skipped } from '../support/coverage-report.js';
 import { startLosingProxy } from '../support/losing-proxy.js';
+import { defineBlobTests } from './learning/s3-blob-cases.js';
 import { defineVersionTests } from './s3-version-cases.js';
 
 const missing = cephIsMissing();
@@ -188,6 +189,7 @@ describe.skipIf(missing)(`against a Ceph gateway${missing ? ` (skipped: ${missin
   });
 
   defineVersionTests(() => ({ gateway, bucket, raw, newPrefix }));
+  defineBlobTests(() => ({ gateway, bucket, raw, newPrefix }));
 
   describe('what cannot be opened is told', () => {
     it('wrong keys, no such bucket, nobody there', async () => {

@@ -43,3 +43,9 @@ function messageOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
   return (error as Error).message;
 }
+
+/** Whether the server itself has refused: then nothing has happened. Not what it says when it closes a connection. */
+export function isRefusal(error: unknown): boolean {
+  const { code = '', severity } = error as { code?: string; severity?: string };
+  return severity !== undefined && !LOST.has(code);
+}
