@@ -7,6 +7,7 @@ export default defineConfig({
     alias: [
       { find: /^lorakeet$/, replacement: fileURLToPath(new URL('./src/index.ts', import.meta.url)) },
       { find: /^lorakeet\/formats$/, replacement: fileURLToPath(new URL('./src/formats.ts', import.meta.url)) },
+      { find: /^lorakeet\/learning$/, replacement: fileURLToPath(new URL('./src/learning/index.ts', import.meta.url)) },
       { find: /^lorakeet\/llm$/, replacement: fileURLToPath(new URL('./src/llm/index.ts', import.meta.url)) },
       { find: /^lorakeet\/service$/, replacement: fileURLToPath(new URL('./src/service/index.ts', import.meta.url)) },
       { find: /^lorakeet\/serving$/, replacement: fileURLToPath(new URL('./src/serving/index.ts', import.meta.url)) },
