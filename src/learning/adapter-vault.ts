@@ -154,7 +154,7 @@ export class AdapterVault {
 
   /** The adapter with all its versions; succeeds also where there is none. */
   async delete(id: AdapterId, signal: AbortSignal | undefined): Promise<Result<Unit>> {
-    const metadata = await attempt(signal, () => this.#metadata.getMetadata(id, { signal }));
+    const metadata = await this.read(id, signal);
     if (metadata.isFailure) return isMissing(id, metadata) ? success(undefined) : failure(metadata.error);
     const deleted = await attempt(signal, () => this.#metadata.deleteMetadata(id, { signal }));
     if (deleted.isFailure) {
