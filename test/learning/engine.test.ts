@@ -9,7 +9,7 @@ import { FeedbackSignal } from '../../src/learning/feedback-signal.js';
 import { FileSystemBlobStorage } from '../../src/learning/file-blob-storage.js';
 import { InMemoryAdapterStorage } from '../../src/learning/memory-storage.js';
 import { MERGE_STRATEGIES } from '../../src/learning/merge-strategy.js';
-import { failure, success } from '../../src/learning/result.js';
+import { success } from '../../src/learning/result.js';
 import { TrainingConfig } from '../../src/learning/training-config.js';
 import { TrainingExample } from '../../src/learning/training-example.js';
 import { type LanguageModel, loadBaseModel } from '../../src/llm/language-model.js';
@@ -65,35 +65,6 @@ describe('the adapter learning engine', () => {
     expect((await engine.getAdapter(id)).error).toBe(`Adapter not found: ${id}`);
   });
 
-  it('learns from feedback what the signal says', async () => {
-    const prompt = 'ROMEO:\n';
-    const generation = (await engine.generateWithAdapter(prompt, undefined, { maxNewTokens: 8 })).value;
-    const logOf = async (text: string, id: AdapterId) => -(await lossOf(id, [new TrainingExample(prompt, text)]));
-    for (const [signal, text, direction] of [
-      [FeedbackSignal.userCorrection('O night!'), 'O night!', 1],
-      [FeedbackSignal.success(0.9), generation, 1],
-      [FeedbackSignal.failure(-1), generation, -1],
-      [FeedbackSignal.preference(0.7), generation, 1],
-      [FeedbackSignal.preference(1, generation), generation, -1],
-    ] as const) {
-      const id = await create();
-      const before = await logOf(text, id);
-      const learnt = await engine.learnFromFeedback(
-        prompt,
-        text === generation && signal.rejected ? 'Never.' : generation,
-        signal,
-        id,
-      );
-      expect(learnt).toEqual(success(undefined));
-      expect(direction * ((await logOf(text, id)) - before)).toBeGreaterThan(0.001);
-    }
-    const id = await create();
-    for (const signal of [FeedbackSignal.failure(0), FeedbackSignal.success(0), FeedbackSignal.preference(0)]) {
-      expect(await engine.learnFromFeedback(prompt, generation, signal, id)).toEqual(success(undefined));
-    }
-    expect((await engine.getAdapter(id)).value.version).toBe(1);
-  });
-
   it('merges adapters by every strategy, each into another result', async () => {
     const ids: AdapterId[] = [];
     for (const [i, example] of EXAMPLES.slice(0, 2).entries()) {
@@ -111,35 +82,6 @@ describe('the adapter learning engine', () => {
       expect([taskName, config.rank]).toEqual([`merged_${strategy}`, 4]);
     }
     expect(losses.size).toBe(4);
-  });
-
-  it('counts all of ten trainings at once, one after another', async () => {
-    const id = await create();
-    const results = await Promise.all(
-      Array.from({ length: 10 }, (_, i) => engine.trainAdapter(id, [EXAMPLES[i % 3]], TrainingConfig.default())),
-    );
-    expect(results.map((result) => result.value.version)).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-    expect((await engine.getAdapter(id)).value.trainingExampleCount).toBe(10);
-  });
-
-  it('leaves no blob and no change where storing metadata fails or is cancelled', async () => {
-    const id = await create();
-    const files = await readdir(folder);
-    metadata.storeMetadata = async () => failure('full');
-    expect((await engine.createAdapter('x', CONFIG)).error).toBe('Failed to store adapter metadata: full');
-    metadata.updateMetadata = async () => failure('full');
-    expect((await engine.trainAdapter(id, EXAMPLES, TrainingConfig.default())).error).toBe(
-      'Failed to store trained metadata: full',
-    );
-    const controller = new AbortController();
-    metadata.updateMetadata = async () => {
-      controller.abort();
-      throw new Error('broken off');
-    };
-    const cancelled = await engine.trainAdapter(id, EXAMPLES, TrainingConfig.default(), { signal: controller.signal });
-    expect(cancelled.error).toBe('Operation cancelled');
-    expect(await readdir(folder)).toEqual(files);
-    expect((await engine.getAdapter(id)).value.version).toBe(1);
   });
 
   it('gives the documented messages', async () => {
