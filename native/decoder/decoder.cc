@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include <algorithm>
 #include <exception>
 #include <new>
 
@@ -57,13 +58,13 @@ void destroy_adapter(lorakeet_decoder_adapter* adapter) { delete adapter; }
 
 lorakeet_status write_adapter(lorakeet_decoder_adapter* adapter, uint32_t vector, uint64_t first, uint64_t count,
                               const float* values) {
-  memcpy(adapter->vector(vector) + first, values, count * sizeof(float));
+  std::copy_n(values, count, adapter->vector(vector) + first);
   return LORAKEET_OK;
 }
 
 lorakeet_status read_adapter(const lorakeet_decoder_adapter* adapter, uint32_t vector, uint64_t first, uint64_t count,
                              float* values) {
-  memcpy(values, adapter->vector(vector) + first, count * sizeof(float));
+  std::copy_n(adapter->vector(vector) + first, count, values);
   return LORAKEET_OK;
 }
 

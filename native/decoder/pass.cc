@@ -152,8 +152,8 @@ void lorakeet_decoder_pass::forward(const Adapter* adapter, const lorakeet_token
   lowest_ = size.backward ? targets->lowest_layer() : model_.config.layers;
   has_gradient_ = size.backward && coefficients;
 
-  memcpy(memory_.offsets, batch.offsets, (size.sequences + 1) * sizeof(uint32_t));
-  memcpy(memory_.positions, batch.positions, size.targets * sizeof(uint32_t));
+  std::copy_n(batch.offsets, size.sequences + 1, memory_.offsets);
+  std::copy_n(batch.positions, size.targets, memory_.positions);  // which may be null where there are none
   for (size_t s = 0; s < size.sequences; s++) {
     for (uint32_t row = batch.offsets[s]; row < batch.offsets[s + 1]; row++) {
       memory_.places[row] = row - batch.offsets[s];
@@ -190,7 +190,7 @@ void lorakeet_decoder_pass::forward(const Adapter* adapter, const lorakeet_token
                            has_gradient_ ? coefficients : nullptr,
                            memory_.d};
   score(run_, memory_.output, scoring, memory_.head);
-  memcpy(labels, memory_.labels, size.targets * sizeof(uint32_t));
+  std::copy_n(memory_.labels, size.targets, labels);
 }
 
 void lorakeet_decoder_pass::backward(Adapter& adapter, const float* coefficients) {
