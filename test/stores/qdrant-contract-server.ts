@@ -1,5 +1,5 @@
 /**
- * Answers the requests that QdrantVectors makes as the OpenAPI schema of Qdrant 1.16 says, which @qdrant/js-client-rest
+ * Answers the requests that QdrantVectors and QdrantAdapterStorage make as the OpenAPI schema of Qdrant 1.16 says, which @qdrant/js-client-rest
  * carries as its types. It is no Qdrant and was not recorded from one: it shows that the driver speaks the schema, not
  * that a server agrees. What a request may not have is refused with 400, so that a slip does not pass unseen.
  */
@@ -16,6 +16,7 @@ interface Collection {
   size: number;
   distance: 'Cosine' | 'Dot';
   points: Map<string, Point>;
+  indexes: Map<string, string>;
 }
 
 class Refused extends Error {
@@ -83,6 +84,17 @@ export class QdrantContractServer {
         only(body, ['points']);
         for (const id of body.points as string[]) found.points.delete(requireId(id));
         return { operation_id: 1, status: 'completed' };
+      case 'PUT /points/payload':
+        return overwritePayload(found, body);
+      case 'PUT /index':
+        only(body, ['field_name', 'field_schema']);
+        found.indexes.set(body.field_name as string, body.field_schema as string);
+        return { operation_id: 3, status: 'completed' };
+      case 'POST /points':
+        only(body, ['ids', 'with_payload']);
+        return (body.ids as string[]).flatMap((id) => recordOf(found.points.get(requireId(id))));
+      case 'POST /points/scroll':
+        return scroll(found, body);
       case 'POST /points/query':
         return query(found, body);
       case 'POST /points/count':
@@ -98,7 +110,7 @@ export class QdrantContractServer {
     only(body.vectors as Json, ['size', 'distance']);
     if (this.collections.has(name)) throw new Refused(409, `Wrong input: Collection \`${name}\` already exists!`);
     if (!(size > 0) || !['Cosine', 'Dot'].includes(distance)) throw new Refused(422, 'vectors');
-    this.collections.set(name, { size, distance, points: new Map() });
+    this.collections.set(name, { size, distance, points: new Map(), indexes: new Map() });
     return true;
   }
 }
@@ -125,6 +137,29 @@ function upsert(collection: Collection, body: Json): Json {
   return { operation_id: 0, status: 'completed' };
 }
 
+/** In one step, as one process has the shard of a point. */
+function overwritePayload(collection: Collection, body: Json): Json {
+  only(body, ['payload', 'filter']);
+  for (const point of collection.points.values()) {
+    if (holds(body.filter as Json, point.payload, point.id)) point.payload = body.payload as Json;
+  }
+  return { operation_id: 2, status: 'completed' };
+}
+
+function scroll(collection: Collection, body: Json): Json {
+  only(body, ['filter', 'limit', 'with_payload', 'with_vector', 'offset']);
+  const from = [...collection.points.values()]
+    .filter(({ payload }) => holds((body.filter ?? {}) as Json, payload))
+    .filter(({ id }) => body.offset === undefined || id >= requireId(body.offset))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const limit = body.limit as number;
+  return { points: from.slice(0, limit).flatMap(recordOf), next_page_offset: from[limit]?.id ?? null };
+}
+
+function recordOf(point: Point | undefined): Json[] {
+  return point ? [{ id: point.id, payload: point.payload }] : [];
+}
+
 function query(collection: Collection, body: Json): Json {
   only(body, ['query', 'limit', 'with_payload', 'filter', 'params']);
   const vector = body.query as number[];
@@ -146,9 +181,10 @@ function score(distance: string, x: readonly number[], y: readonly number[]): nu
   return Math.fround(distance === 'Dot' ? dot(x, y) : dot(x, y) / Math.sqrt(dot(x, x) * dot(y, y)));
 }
 
-/** must, should, match.value and range, on paths of payload keys. */
-function holds(condition: Json, payload: Json): boolean {
-  only(condition, ['must', 'should', 'key', 'match', 'range']);
+/** must, should, has_id, match.value and range, on paths of payload keys. */
+function holds(condition: Json, payload: Json, id?: string): boolean {
+  only(condition, ['must', 'should', 'has_id', 'key', 'match', 'range']);
+  if (condition.has_id) return (condition.has_id as string[]).map(requireId).includes(id as string);
   const {
     must = [],
     should,
@@ -162,8 +198,8 @@ function holds(condition: Json, payload: Json): boolean {
     match?: { value: unknown };
     range?: { gte: number; lte: number };
   };
-  if (!must.every((part) => holds(part, payload))) return false;
-  if (should && !should.some((part) => holds(part, payload))) return false;
+  if (!must.every((part) => holds(part, payload, id))) return false;
+  if (should && !should.some((part) => holds(part, payload, id))) return false;
   if (key === undefined) return true;
   const value = key.split('.').reduce<unknown>((at, name) => (at as Json | undefined)?.[name], payload);
   if (range) return typeof value === 'number' && value >= range.gte && value <= range.lte;

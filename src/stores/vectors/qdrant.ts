@@ -1,7 +1,7 @@
 /** Vectors in a collection of Qdrant, through its REST client. */
 import { createHash } from 'node:crypto';
 import type { QdrantClient, QdrantClientParams } from '@qdrant/js-client-rest';
-import { fail, rejectUnknownKeys } from '../../checks.js';
+import { rejectUnknownKeys } from '../../checks.js';
 import { LorakeetError } from '../../errors.js';
 import {
   type CollectionShape,
@@ -19,6 +19,7 @@ import {
   type VectorQuery,
   type VectorRecord,
 } from '../../vectors/vector-collection.js';
+import { openQdrantClient, sendToQdrant } from '../qdrant-client.js';
 
 export interface QdrantOptions extends CollectionShape {
   /** An own client, or settings for one, as @qdrant/js-client-rest takes them: url, apiKey, timeout. */
@@ -65,7 +66,7 @@ export class QdrantVectors implements VectorCollection {
     rejectUnknownKeys('options', options, ['client', 'collection', 'dimensions', 'metric', 'create', 'exact']);
     const shape = requireShape(options);
     const name = requireCollectionName(options.collection);
-    const client = await clientOf(options.client ?? {});
+    const client = await openQdrantClient(options.client ?? {});
     const vectors = new QdrantVectors(client, name, shape, options.exact ?? false);
     await vectors.#open(options.create ?? true);
     return vectors;
@@ -130,34 +131,8 @@ export class QdrantVectors implements VectorCollection {
     }
   }
 
-  async #run<T>(request: () => Promise<T>): Promise<T> {
-    try {
-      return await request();
-    } catch (cause) {
-      const { status, message } = cause as { status?: number; message?: string };
-      const text = `collection ${this.#name}: ${message}`;
-      throw new LorakeetError(status === 404 ? 'ERR_COLLECTION_NOT_FOUND' : 'ERR_STORE_UNAVAILABLE', text, { cause });
-    }
-  }
-}
-
-async function clientOf(given: QdrantClient | QdrantClientParams): Promise<QdrantClient> {
-  if (typeof given !== 'object' || given === null) fail('ERR_INVALID_CONFIG', 'options.client', given, 'an object');
-  if (typeof (given as QdrantClient).upsert === 'function') return given as QdrantClient;
-  let sdk: typeof import('@qdrant/js-client-rest');
-  try {
-    sdk = await import('@qdrant/js-client-rest');
-  } catch (cause) {
-    const advice = 'npm install @qdrant/js-client-rest';
-    throw new LorakeetError('ERR_STORE_UNAVAILABLE', `Qdrant needs a package that is not installed: ${advice}`, {
-      cause,
-    });
-  }
-  try {
-    // the check would be a request that nobody waits for, and prints what it finds
-    return new sdk.QdrantClient({ checkCompatibility: false, ...(given as QdrantClientParams) });
-  } catch (cause) {
-    throw new LorakeetError('ERR_INVALID_CONFIG', `options.client: ${(cause as Error).message}`, { cause });
+  #run<T>(request: () => Promise<T>): Promise<T> {
+    return sendToQdrant(this.#name, request);
   }
 }
 
