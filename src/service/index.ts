@@ -4,3 +4,22 @@ export type { ServiceConfig } from './config/keys.js';
 export type { Scope, ServiceToken } from './config/kinds.js';
 export { type ConfigSource, type LoadConfigOptions, type LoadedConfig, loadConfig } from './config/load.js';
 export { Secret } from './config/secret.js';
+export {
+  FEEDBACK_TYPES,
+  type Feedback,
+  type FeedbackInput,
+  type FeedbackType,
+  type JsonObject,
+} from './feedback/feedback.js';
+export {
+  type AppendedFeedback,
+  type FeedbackCounts,
+  type FeedbackPage,
+  type FeedbackStore,
+  type FeedbackWindow,
+  lastDays,
+  readFeedback,
+} from './feedback/feedback-store.js';
+export { type PostgresFeedbackOptions, PostgresFeedbackStore } from './feedback/postgres-feedback.js';
+export type { FeedbackColumns, ForeignFeedbackTable } from './feedback/postgres-table.js';
+export { SqliteFeedbackStore } from './feedback/sqlite-feedback.js';

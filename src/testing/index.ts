@@ -9,6 +9,7 @@ export {
 export { BUDGETS } from './budgets.js';
 export type { GoldenCase, KernelGoldens } from './cases-golden.js';
 export { adapterCollectionConformance } from './collection-conformance.js';
+export { type FeedbackStoreConformanceOptions, feedbackStoreConformance } from './feedback-store-conformance.js';
 export type { ConformanceCase } from './harness.js';
 export { type ConformanceOptions, kernelConformance } from './kernel-conformance.js';
 export { SeededRandom } from './random.js';

@@ -27,7 +27,7 @@ export const LAYERS: Record<string, readonly string[]> = {
   learning: [...core, ...onAdapters, ...learners],
   service: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],
   cli: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning', 'service'],
-  testing: [...core, 'versions', 'vectors', 'reasoning', 'learning'],
+  testing: [...core, 'versions', 'vectors', 'reasoning', 'learning', 'service'],
   formats: [...core, 'personalization'],
   index: [...core, ...onAdapters, ...learners, 'reasoning'],
 };
