@@ -15,6 +15,10 @@ interface Entry {
 }
 
 export const PROGRAMS: Record<string, Entry> = {
+  feedback: {
+    summary: 'rows of feedback per second in each store, from one caller and from 50 (--rows N, --postgres)',
+    load: () => import('./feedback/program.js'),
+  },
   merge: {
     summary: 'merging 32 adapters of rank 16 at 4096 × 4096, against dense matrices in numpy',
     load: () => import('./merge/program.js'),

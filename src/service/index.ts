@@ -11,6 +11,7 @@ export {
   type FeedbackType,
   type JsonObject,
 } from './feedback/feedback.js';
+export { exportFeedback, type ImportOptions, type ImportReport, importFeedback } from './feedback/feedback-files.js';
 export {
   type AppendedFeedback,
   type FeedbackCounts,
@@ -20,6 +21,16 @@ export {
   lastDays,
   readFeedback,
 } from './feedback/feedback-store.js';
+export type { JsonLinesOptions, JsonLinesSource, LineError } from './feedback/json-lines.js';
 export { type PostgresFeedbackOptions, PostgresFeedbackStore } from './feedback/postgres-feedback.js';
 export type { FeedbackColumns, ForeignFeedbackTable } from './feedback/postgres-table.js';
 export { SqliteFeedbackStore } from './feedback/sqlite-feedback.js';
+export {
+  type Diagnostics,
+  DROP_REASONS,
+  type DropReason,
+  type ExampleOptions,
+  type PreparedExamples,
+  prepareExamples,
+} from './feedback/training-examples.js';
+export { readTrainingFile } from './feedback/training-files.js';

@@ -25,7 +25,7 @@ export const LAYERS: Record<string, readonly string[]> = {
   stores: [...base, 'sqlite', 'vectors', 'versions', 'learning'],
   serving: [...core, 'versions'],
   learning: [...core, ...onAdapters, ...learners],
-  service: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],
+  service: [...core, 'sqlite', ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],
   cli: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning', 'service'],
   testing: [...core, 'versions', 'vectors', 'reasoning', 'learning', 'service'],
   formats: [...core, 'personalization'],
