@@ -89,6 +89,18 @@ describe('FileSystemBlobStorage', () => {
     expect(readdirSync(fileOf(storage, '.'))).toEqual([path]);
   });
 
+  it('has nothing to do with other files of its folder', async () => {
+    const storage = await open();
+    await storage.storeWeights(idOf(1), Uint8Array.of(1));
+    for (const name of ['notes.txt', `${idOf(1)}.bin`]) {
+      writeFileSync(fileOf(storage, name), 'not weights');
+      expect(await storage.getWeights(name)).toEqual(failure(`File not found: ${name}`));
+      expect(await storage.getWeightsSize(name)).toEqual(failure(`File not found: ${name}`));
+      expect(await storage.deleteWeights(name)).toEqual(success(undefined));
+      expect(readFileSync(fileOf(storage, name), 'utf8')).toBe('not weights');
+    }
+  });
+
   it('tells what the file system says', async () => {
     const storage = await open();
     const path = (await storage.storeWeights(idOf(1), Uint8Array.of(1))).value;

@@ -15,7 +15,7 @@ const { SqliteAdapterStorage } = await from('stores/learning/sqlite.js');
 
 const metadata = new SqliteAdapterStorage(`${folder}/adapters.db`);
 const blobs = new FileSystemBlobStorage(`${folder}/blobs`);
-const weights = new Uint8Array(4 * 2 ** 20);
+const weights = new Uint8Array(16 * 2 ** 20);
 const tell = ({ id, version, blobStoragePath }) => writeSync(1, `${id} ${version} ${blobStoragePath}\n`);
 const store = async (id) => (await blobs.storeWeights(id, randomFillSync(weights))).value;
 for (;;) {
