@@ -34,3 +34,4 @@ export {
   prepareExamples,
 } from './feedback/training-examples.js';
 export { readTrainingFile } from './feedback/training-files.js';
+export { openFeedbackStore, postgresSettings } from './stores.js';

@@ -1,7 +1,13 @@
 /** Feedback in Postgres against a real server, where one is installed. */
 import { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lastDays, PostgresFeedbackStore, readFeedback } from '../../../src/service/index.js';
+import {
+  lastDays,
+  loadConfig,
+  openFeedbackStore,
+  PostgresFeedbackStore,
+  readFeedback,
+} from '../../../src/service/index.js';
 import { feedbackStoreConformance } from '../../../src/testing/index.js';
 import { PostgresServer, postgresIsMissing } from '../../support/postgres.js';
 
@@ -75,6 +81,30 @@ describe.skipIf(missing)(`PostgresFeedbackStore${missing ? ` (skipped: ${missing
     const plan = JSON.stringify(rows);
     expect(plan).toContain('Index');
     expect(plan).not.toContain('Sort');
+    await store.close();
+  });
+
+  it('is opened as a configuration says', async () => {
+    const single = {
+      ...{ POSTGRES_HOST: '127.0.0.1', POSTGRES_PORT: String(server.port), POSTGRES_USER: 'lorakeet' },
+      ...{ POSTGRES_PASSWORD: server.password, POSTGRES_DB: 'postgres' },
+    };
+    for (const [i, address] of [single, { DATABASE_URL: server.url() }].entries()) {
+      const env = { ...address, LORAKEET_FEEDBACK_KIND: 'postgres', LORAKEET_POSTGRES_SCHEMA: 'configured' };
+      const store = await openFeedbackStore((await loadConfig({ env })).config);
+      await store.append([{ type: 'thumbs_up', request: {}, response: {} }]);
+      expect((await store.count({})).total).toBe(i + 1);
+      await store.close();
+    }
+    await admin.query('CREATE TABLE public.judged (k text, t timestamptz, r int, q text, a text)');
+    await admin.query(`INSERT INTO public.judged VALUES ('one', now(), -1, 'Why?', 'So.')`);
+    const columns = { ID: 'k', CREATED_AT: 't', RATING: 'r', QUERY: 'q', ANSWER: 'a' };
+    const mapped = Object.entries(columns).map(([name, column]) => [`LORAKEET_FEEDBACK_COLUMNS_${name}`, column]);
+    const env = { ...single, LORAKEET_FEEDBACK_KIND: 'postgres', LORAKEET_FEEDBACK_TABLE: 'judged' };
+    const store = await openFeedbackStore(
+      (await loadConfig({ env: { ...env, ...Object.fromEntries(mapped) } })).config,
+    );
+    expect((await store.page({}, { limit: 5 })).rows).toMatchObject([{ id: 'one', type: 'thumbs_down' }]);
     await store.close();
   });
 

@@ -1,10 +1,10 @@
 /** The embedded store against the shared suite, and the suite against stores that are wrong on purpose. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Feedback, FeedbackInput, FeedbackStore, FeedbackWindow } from '../../../src/service/index.js';
-import { SqliteFeedbackStore } from '../../../src/service/index.js';
+import { loadConfig, openFeedbackStore, SqliteFeedbackStore } from '../../../src/service/index.js';
 import { openSqlite } from '../../../src/sqlite.js';
 import { feedbackStoreConformance } from '../../../src/testing/index.js';
 
@@ -31,6 +31,22 @@ describe('SqliteFeedbackStore', () => {
     other.exec('CREATE TABLE a (b); PRAGMA user_version = 7;');
     other.close();
     expect(() => new SqliteFeedbackStore(path)).toThrow(expect.objectContaining({ code: 'ERR_STORE_UNAVAILABLE' }));
+  });
+
+  it('is opened as a configuration says', async () => {
+    const storage = join(folder, 'deep', 'data');
+    for (const [key, value, path] of [
+      ['storage.folder', storage, join(storage, 'feedback.db')],
+      ['feedback.file', join(folder, 'own', 'file.db'), join(folder, 'own', 'file.db')],
+    ]) {
+      const { config } = await loadConfig({ env: {}, overrides: { [key]: value } });
+      const store = await openFeedbackStore(config);
+      await store.append([{ id: 'a', type: 'thumbs_up', request: {}, response: {} }]);
+      await store.close();
+      expect(existsSync(path)).toBe(true);
+    }
+    const { config } = await loadConfig({ env: {}, overrides: { 'feedback.file': '/dev/null/x/feedback.db' } });
+    await expect(openFeedbackStore(config)).rejects.toMatchObject({ code: 'ERR_FILE_ACCESS' });
   });
 
   it('writes all or nothing of a call, and says so to every caller', async () => {
