@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileSystemBlobStorage } from '../../../src/learning/index.js';
@@ -98,6 +99,26 @@ describe.skipIf(missing)(`PostgresAdapterStorage${missing ? ` (skipped: ${missin
     expect((await once.updateMetadata(metadataOf(1, { version: 6 }))).error).toMatch(/^Postgres: .*violates check/);
     for (const one of [storage, direct, once]) await one.close();
     proxy.close();
+  });
+
+  it('answers an abort while a read waits, and waits for what it writes', async () => {
+    const storage = await open();
+    await storage.storeMetadata(metadataOf(1));
+    const blocker = await admin.connect();
+    await blocker.query(`BEGIN; LOCK TABLE ${schemaOf.get(storage)}.adapter_metadata IN ACCESS EXCLUSIVE MODE`);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const reads = [storage.getMetadata(idOf(1), { signal }), storage.listAdapters({ signal })];
+    const write = storage.updateMetadata(metadataOf(1, { version: 2 }), { signal });
+    const waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'lorakeet' AND wait_event_type = 'Lock'";
+    while ((await admin.query(waiting)).rows.length < 3) await delay(5);
+    controller.abort();
+    for (const read of reads) expect(await read).toEqual(failure('Operation cancelled'));
+    await blocker.query('COMMIT');
+    blocker.release();
+    expect(await write).toEqual(success(undefined));
+    expect((await storage.getMetadata(idOf(1))).value.version).toBe(2);
+    await storage.close();
   });
 
   it('lets the engine live, with weights in a folder', async () => {
