@@ -28,7 +28,7 @@ export {
 export type { TokenExample, TokenSequence } from './objectives.js';
 export type { RopeConfig, RopeScaling } from './rope.js';
 export type { SamplingOptions } from './sampling.js';
-export type { TextExample } from './text-examples.js';
+export type { ExamplePrompt, TextExample } from './text-examples.js';
 export { StopFinder, TokenStream } from './token-stream.js';
 export { type DecodeOptions, type EncodeOptions, openTokenizer, TextTokenizer } from './tokenizer.js';
 export type { TrainingReport } from './trainer.js';

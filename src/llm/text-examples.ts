@@ -12,15 +12,18 @@ import type { TextTokenizer } from './tokenizer.js';
  * - rejected alone: not to write it after the prompt
  * - chosen and rejected: to prefer the one to the other after the prompt
  *
- * `prompt` may be left out or empty where the model has a token for the beginning of a text. `weight`, default 1, is the
- * example's part in the loss relative to the others.
+ * A prompt is text, or the messages of a conversation, which the model's chat template writes. It may be left out or empty
+ * where the model has a token for the beginning of a text. `weight`, default 1, is the example's part in the loss relative to
+ * the others.
  */
 export type TextExample = { weight?: number } & (
-  | { prompt?: string; completion: string }
+  | { prompt?: ExamplePrompt; completion: string }
   | { messages: readonly ChatMessage[] }
-  | { prompt?: string; rejected: string }
-  | { prompt?: string; chosen: string; rejected: string }
+  | { prompt?: ExamplePrompt; rejected: string }
+  | { prompt?: ExamplePrompt; chosen: string; rejected: string }
 );
+
+export type ExamplePrompt = string | readonly ChatMessage[];
 
 /** What turns text into tokens for one model. */
 export interface TextEncoding {
@@ -54,17 +57,24 @@ export function encodeExample(name: string, example: TextExample, encoding: Text
 /** The prompt, the completion and the end of the text; the last two are the targets. */
 export function encodeCompletion(
   name: string,
-  prompt: string,
+  prompt: ExamplePrompt,
   completion: string,
-  { tokenizer, eosId }: TextEncoding,
+  encoding: TextEncoding,
 ): TokenSequence {
-  const before = tokenizer.encode(prompt);
+  const { tokenizer, eosId } = encoding;
+  const before = encodePrompt(prompt, encoding);
   const after = tokenizer.encode(completion, { addSpecialTokens: false });
   const tokens = Uint32Array.from([...before, ...after, ...(eosId === undefined ? [] : [eosId])]);
   // The first token of all cannot be predicted.
   const first = Math.max(before.length, 1);
   if (first >= tokens.length) fail('ERR_INVALID_ARGUMENT', name, completion, 'text with at least one token to predict');
   return targetsFrom(tokens, first);
+}
+
+/** A template writes the special tokens itself. */
+function encodePrompt(prompt: ExamplePrompt, { tokenizer, chatTemplate }: TextEncoding): Uint32Array {
+  if (typeof prompt === 'string') return tokenizer.encode(prompt);
+  return tokenizer.encode(chatTemplate().render(prompt), { addSpecialTokens: false });
 }
 
 /** The conversation as the template writes it; what it writes for the assistant, end included, are the targets. */

@@ -52,6 +52,11 @@ export const LEARNING_KEYS = {
       'target',
       'A disliked answer with a correction: write the correction, or prefer it to the answer.',
     ),
+    prompts: key(
+      choice('text', 'messages'),
+      'text',
+      "How a request is written: a line for each message, or by the model's chat template.",
+    ),
     replayShare: key(FRACTION, 0.25, 'Earlier examples mixed in, relative to new ones.'),
     seed: key(integer(0, 2 ** 32 - 1), 0, 'Of initialisation, order and dropout.'),
     commit: optional(text, 'Commit of what is deployed, for the provenance of versions.', 'GIT_COMMIT_SHA'),

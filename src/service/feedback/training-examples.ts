@@ -1,6 +1,7 @@
 /** Feedback → what a model learns from it, with an account of what was left out and why. */
 import { isJsonObject } from '../../adapter/formats/strict-json.js';
 import { rejectUnknownKeys, requireInteger, requireNumber, requireOneOf } from '../../checks.js';
+import type { ChatMessage } from '../../llm/chat-template.js';
 import type { TextExample } from '../../llm/text-examples.js';
 import type { Feedback, JsonObject } from './feedback.js';
 import { holdsSecret } from './secrets.js';
@@ -27,6 +28,8 @@ export interface ExampleOptions {
   dislikes?: 'unlikelihood' | 'drop';
   /** A disliked answer with one: 'target', the default, learns to write it; 'preference' to prefer it to the answer. */
   corrections?: 'target' | 'preference';
+  /** How a request is written: 'text', the default, or 'messages', which the model's chat template writes. */
+  prompts?: 'text' | 'messages';
   /** Of input and output, white space at the ends left out. Default 15. */
   minCharacters?: number;
 }
@@ -50,7 +53,7 @@ export interface PreparedExamples {
 
 /**
  * An answer that was liked is learnt, a correction instead of it where there is one; an answer that was disliked never is.
- * Prompt and completion are text: `role: content` of each message, a line each, and the answer. Throws ERR_INVALID_CONFIG.
+ * As text a prompt is `role: content` of each message that has content, a line each. Throws ERR_INVALID_CONFIG.
  */
 export async function prepareExamples(
   feedback: AsyncIterable<Feedback> | Iterable<Feedback>,
@@ -97,7 +100,7 @@ function exampleOf(row: Feedback, options: Required<ExampleOptions>): TextExampl
   if (input === output || contentOf(messages.at(-1)).trim() === output) return 'duplicate_input_output';
   if ([input, output, answer].some(holdsSecret)) return 'secret_leak';
 
-  const prompt = `${input}\n`;
+  const prompt = options.prompts === 'text' ? `${input}\n` : spoken(messages);
   if (row.type === 'thumbs_up') return { weight: options.likedWeight, prompt, completion: output };
   const weight = options.dislikedWeight;
   // a correction that repeats the answer corrects nothing
@@ -110,15 +113,22 @@ function exampleOf(row: Feedback, options: Required<ExampleOptions>): TextExampl
     : { weight, prompt, completion: correction };
 }
 
-/** A line for each message that has content. */
-function textOf(messages: readonly unknown[]): string {
-  const lines = messages.map((message) => {
-    const content = contentOf(message);
-    const role =
-      isJsonObject(message) && typeof message.role === 'string' && message.role !== '' ? message.role : 'user';
-    return content.trim() === '' ? '' : `${role}: ${content}`;
-  });
-  return lines.filter(Boolean).join('\n').trim();
+const textOf = (messages: readonly unknown[]) =>
+  spoken(messages)
+    .map(({ role, content }) => `${role}: ${content}`)
+    .join('\n')
+    .trim();
+
+/** Those that have content. */
+function spoken(messages: readonly unknown[]): ChatMessage[] {
+  return messages
+    .filter((message) => contentOf(message).trim() !== '')
+    .map((message) => ({ role: roleOf(message), content: contentOf(message) }));
+}
+
+function roleOf(message: unknown): string {
+  const role = isJsonObject(message) ? message.role : undefined;
+  return typeof role === 'string' && role !== '' ? role : 'user';
 }
 
 /** Text, or the texts among the parts that it consists of. */
@@ -141,7 +151,7 @@ function answerOf(response: JsonObject): string {
 const lengthOf = (text: string) => [...text].length;
 
 function requireOptions(options: ExampleOptions): Required<ExampleOptions> {
-  const known = ['likedWeight', 'dislikedWeight', 'dislikes', 'corrections', 'minCharacters'];
+  const known = ['likedWeight', 'dislikedWeight', 'dislikes', 'corrections', 'prompts', 'minCharacters'];
   rejectUnknownKeys('options', options, known);
   const { likedWeight = 2, dislikedWeight = 0.5, dislikes = 'unlikelihood', corrections = 'target' } = options;
   return {
@@ -149,6 +159,7 @@ function requireOptions(options: ExampleOptions): Required<ExampleOptions> {
     dislikedWeight: requireNumber('options.dislikedWeight', dislikedWeight, { above: 0 }),
     dislikes: requireOneOf('options.dislikes', dislikes, ['unlikelihood', 'drop']),
     corrections: requireOneOf('options.corrections', corrections, ['target', 'preference']),
+    prompts: requireOneOf('options.prompts', options.prompts ?? 'text', ['text', 'messages']),
     minCharacters: requireInteger('options.minCharacters', options.minCharacters ?? 15, 1, 1e6),
   };
 }

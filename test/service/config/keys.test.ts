@@ -59,6 +59,7 @@ const VALUES: Record<string, readonly [string, unknown, ...string[]]> = {
   'training.dislikedWeight': ['1', 1, '0', '1001'],
   'training.dislikes': ['drop', 'drop', 'learn'],
   'training.corrections': ['preference', 'preference', 'ignore'],
+  'training.prompts': ['messages', 'messages', 'chat'],
   'training.replayShare': ['0.5', 0.5, '-0.1', '1.1'],
   'training.seed': ['42', 42, '-1', '4294967296'],
   'training.commit': ['0a1b2c3', '0a1b2c3', 'a\nb'],

@@ -1,4 +1,7 @@
+import { Template } from '@huggingface/jinja';
 import { describe, expect, it } from 'vitest';
+import { ChatTemplate, loadBaseModel, type TextExample, type TokenSequence } from '../../../src/llm/index.js';
+import { encodeExample } from '../../../src/llm/text-examples.js';
 import { type Feedback, type JsonObject, prepareExamples } from '../../../src/service/index.js';
 
 const QUESTION = 'How does an adapter learn?';
@@ -122,6 +125,30 @@ describe('prepareExamples', () => {
     expect(example).toMatchObject({ prompt: 'system: Be brief.\nuser: Why not?\nuser: Go on.\n' });
   });
 
+  it('leaves messages to the chat template of the model', async () => {
+    const messages = [{ role: 'system', content: 'Be brief.' }, { role: 'user' }, { content: [{ text: QUESTION }] }];
+    const prompt = [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: QUESTION },
+    ];
+    const options = { prompts: 'messages' };
+    const liked = await one({ request: { messages } }, options);
+    expect(liked).toEqual({ weight: 2, prompt, completion: ANSWER });
+    const disliked = await one({ request: { messages }, type: 'thumbs_down' }, options);
+    expect(disliked).toEqual({ weight: 0.5, prompt, rejected: ANSWER });
+
+    const { tokenizer } = await loadBaseModel('models/tiny-shakespeare-llama', { backend: 'js' });
+    const source =
+      '{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[ai] {% endif %}';
+    const template = new ChatTemplate(new Template(source), {});
+    const example = encodeExample('example', liked as TextExample, { tokenizer, chatTemplate: () => template });
+    const { tokens, targets } = (example as { sequence: TokenSequence }).sequence;
+    const before = tokenizer.encode(`[system] Be brief.\n[user] ${QUESTION}\n[ai] `, { addSpecialTokens: false });
+    expect([...tokens.subarray(0, before.length)]).toEqual([...before]);
+    const learnt = tokenizer.encode(ANSWER, { addSpecialTokens: false });
+    expect(Array.from(targets, (target) => tokens[target])).toEqual([...learnt]);
+  });
+
   it.each<[string, JsonObject]>([
     ['choices with text', { choices: [{ text: ANSWER }] }],
     ['a message', { message: { content: ANSWER } }],
@@ -158,6 +185,7 @@ describe('prepareExamples', () => {
     ['dislikedWeight', -1],
     ['dislikes', 'learn'],
     ['corrections', 'ignore'],
+    ['prompts', 'chat'],
     ['minCharacters', 0],
     ['minCharacter', 5],
   ])('refuses %s: %j', async (name, value) => {
