@@ -1,8 +1,8 @@
 /**
  * `npm run check:interchange`: what lorakeet exports, loaded by llama.cpp and by transformers and PEFT, and what those save,
  * read again. Both are installed into scratch folders where they can be; LORAKEET_PYTHON names a Python that has torch,
- * transformers and peft already. What cannot be installed is skipped with the reason, unless LORAKEET_REQUIRE lists it as
- * llama.cpp or peft.
+ * transformers and peft already, and LORAKEET_LLAMA_SERVER a server of llama.cpp (docs/serving.md says how to build one).
+ * What is not there is skipped with the reason, unless LORAKEET_REQUIRE lists it as llama.cpp, llama-server or peft.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -62,6 +62,11 @@ const checks = {
   'llama.cpp'() {
     const reason = installLlamaCpp();
     return reason ? { reason } : { status: run(process.execPath, [join(source, 'llama-cpp.mjs'), folder]) };
+  },
+  'llama-server'() {
+    const server = process.env.LORAKEET_LLAMA_SERVER;
+    if (!server) return { reason: 'LORAKEET_LLAMA_SERVER does not name a llama-server' };
+    return { status: run(process.execPath, [join(source, 'llama-server.mjs'), server, folder]) };
   },
   peft() {
     const { python, reason } = findPython();

@@ -13,6 +13,7 @@ export { type FeedbackStoreConformanceOptions, feedbackStoreConformance } from '
 export type { ConformanceCase } from './harness.js';
 export { type ConformanceOptions, kernelConformance } from './kernel-conformance.js';
 export { SeededRandom } from './random.js';
+export { type ServingConformanceOptions, type ServingFixture, servingConformance } from './serving-conformance.js';
 export { adapterStoreConformance, type StoreConformanceOptions } from './store-conformance.js';
 export { type VectorConformanceOptions, vectorConformance } from './vector-conformance.js';
 export { type VersionStoreConformanceOptions, versionStoreConformance } from './version-store-conformance.js';

@@ -43,6 +43,8 @@ export interface VersionSummary {
 
 export interface VersionState {
   adapter: string;
+  /** Changes so far: what was read at the same number is still true. */
+  sequence: number;
   /** Whether the kill switch is on. */
   disabled: boolean;
   aliases: Record<string, string>;
@@ -122,12 +124,13 @@ export class AdapterVersions {
 
   /** What is true now. */
   async state(): Promise<VersionState> {
-    const { adapter, disabled, aliases, versions } = (await readHead(this.#store, this.adapter)).head;
+    const { head } = await readHead(this.#store, this.adapter);
+    const { adapter, sequence, disabled, aliases, versions } = head;
     const summaries = [...versions].map(([version, { createdAt, approved, quarantined }]) => {
       return { version, createdAt, approved, quarantined };
     });
     summaries.sort((a, b) => compareVersions(a.version, b.version));
-    return { adapter, disabled, aliases: Object.fromEntries(aliases), versions: summaries };
+    return { adapter, sequence, disabled, aliases: Object.fromEntries(aliases), versions: summaries };
   }
 
   /** The number that a version or alias stands for. Rejects with ERR_ADAPTER_DISABLED for `active` under the kill switch. */

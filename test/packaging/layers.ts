@@ -23,11 +23,11 @@ export const LAYERS: Record<string, readonly string[]> = {
   personalization: [...core, ...onAdapters, 'reasoning'],
   llm: [...core, ...onAdapters],
   stores: [...base, 'sqlite', 'vectors', 'versions', 'learning'],
-  serving: [...core, 'versions'],
+  serving: [...core, 'versions', 'llm'],
   learning: [...core, ...onAdapters, ...learners],
   service: [...core, 'sqlite', ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning'],
   cli: [...core, ...onAdapters, ...learners, 'learning', 'stores', 'serving', 'reasoning', 'service'],
-  testing: [...core, 'versions', 'vectors', 'reasoning', 'learning', 'service'],
+  testing: [...core, 'versions', 'vectors', 'reasoning', 'serving', 'learning', 'service'],
   formats: [...core, 'personalization'],
   index: [...core, ...onAdapters, ...learners, 'reasoning'],
 };
