@@ -1,5 +1,5 @@
 import { Template } from '@huggingface/jinja';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ChatTemplate, loadBaseModel, type TextExample, type TokenSequence } from '../../../src/llm/index.js';
 import { encodeExample } from '../../../src/llm/text-examples.js';
 import { type Feedback, type JsonObject, prepareExamples } from '../../../src/service/index.js';
@@ -141,8 +141,12 @@ describe('prepareExamples', () => {
     const source =
       '{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[ai] {% endif %}';
     const template = new ChatTemplate(new Template(source), {});
+    const encode = vi.spyOn(tokenizer, 'encode');
     const example = encodeExample('example', liked as TextExample, { tokenizer, chatTemplate: () => template });
     const { tokens, targets } = (example as { sequence: TokenSequence }).sequence;
+    // the template writes special tokens itself; this tokenizer has none of its own that would show
+    for (const [, encodeOptions] of encode.mock.calls) expect(encodeOptions).toEqual({ addSpecialTokens: false });
+    expect(encode).toHaveBeenCalledTimes(2);
     const before = tokenizer.encode(`[system] Be brief.\n[user] ${QUESTION}\n[ai] `, { addSpecialTokens: false });
     expect([...tokens.subarray(0, before.length)]).toEqual([...before]);
     const learnt = tokenizer.encode(ANSWER, { addSpecialTokens: false });
