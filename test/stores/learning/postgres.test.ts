@@ -104,18 +104,22 @@ describe.skipIf(missing)(`PostgresAdapterStorage${missing ? ` (skipped: ${missin
   it('answers an abort while a read waits, and waits for what it writes', async () => {
     const storage = await open();
     await storage.storeMetadata(metadataOf(1));
-    const blocker = await admin.connect();
-    await blocker.query(`BEGIN; LOCK TABLE ${schemaOf.get(storage)}.adapter_metadata IN ACCESS EXCLUSIVE MODE`);
     const controller = new AbortController();
     const { signal } = controller;
-    const reads = [storage.getMetadata(idOf(1), { signal }), storage.listAdapters({ signal })];
-    const write = storage.updateMetadata(metadataOf(1, { version: 2 }), { signal });
-    const waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'lorakeet' AND wait_event_type = 'Lock'";
-    while ((await admin.query(waiting)).rows.length < 3) await delay(5);
-    controller.abort();
-    for (const read of reads) expect(await read).toEqual(failure('Operation cancelled'));
-    await blocker.query('COMMIT');
-    blocker.release();
+    const blocker = await admin.connect();
+    let write: ReturnType<typeof storage.updateMetadata>;
+    try {
+      await blocker.query(`BEGIN; LOCK TABLE ${schemaOf.get(storage)}.adapter_metadata IN ACCESS EXCLUSIVE MODE`);
+      const reads = [storage.getMetadata(idOf(1), { signal }), storage.listAdapters({ signal })];
+      write = storage.updateMetadata(metadataOf(1, { version: 2 }), { signal });
+      const waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'lorakeet' AND wait_event_type = 'Lock'";
+      while ((await admin.query(waiting)).rows.length < 3) await delay(5);
+      controller.abort();
+      for (const read of reads) expect(await Promise.race([read, delay(5000)])).toEqual(failure('Operation cancelled'));
+    } finally {
+      // ends the transaction too
+      blocker.release(true);
+    }
     expect(await write).toEqual(success(undefined));
     expect((await storage.getMetadata(idOf(1))).value.version).toBe(2);
     await storage.close();
