@@ -9,7 +9,7 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const blocks = codeBlocksOf('README.md');
 
 describe('README.md', () => {
-  testCodeBlocks('README.md');
+  testCodeBlocks('README.md', ['models']);
 
   it('shows the engine and the pool', () => {
     expect(blocks.some((code) => code.includes('createLoRAPersonalizationEngine('))).toBe(true);
