@@ -34,4 +34,33 @@ export {
   prepareExamples,
 } from './feedback/training-examples.js';
 export { readTrainingFile } from './feedback/training-files.js';
+export type { CaseResult } from './golden/case-result.js';
+export {
+  DEFAULT_THRESHOLDS,
+  type GoldenComparison,
+  type GoldenSummary,
+  type GoldenThresholds,
+  mergeThresholds,
+} from './golden/comparison.js';
+export {
+  type AnswerGenerator,
+  type AnswerSource,
+  answersByModel,
+  type GenerateAnswer,
+  type GoldenReport,
+  type Judgement,
+  type JudgeOptions,
+  judgeAdapter,
+  requireApproval,
+} from './golden/gate.js';
+export { encodeGoldenOutputs, type GoldenOutputs, parseGoldenOutputs, readGoldenOutputs } from './golden/outputs.js';
+export {
+  type CaseSeverity,
+  type GoldenCase,
+  type GoldenPrompt,
+  type GoldenSuite,
+  parseGoldenSuite,
+  readGoldenSuite,
+} from './golden/suite.js';
+export { type ValidateOptions, validate } from './golden/validate.js';
 export { openFeedbackStore, postgresSettings } from './stores.js';

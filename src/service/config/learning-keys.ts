@@ -89,6 +89,12 @@ export const LEARNING_KEYS = {
     maxNewTokens: key(integer(1, 65536), 192, 'Length of an output at most.', 'GOLDEN_VALIDATION_MAX_NEW_TOKENS'),
     maxRegressions: key(integer(0, 1e6), 1, 'Cases that may pass before and fail now.', 'GOLDEN_MAX_REGRESSIONS'),
     maxMeanScoreDrop: key(FRACTION, 0.15, 'How far the mean score may drop.', 'GOLDEN_MAX_MEAN_SCORE_DROP'),
+    maxRelativeScoreDrop: key(
+      FRACTION,
+      0.05,
+      'The same, as a share of the mean score before.',
+      'GOLDEN_MAX_MEAN_SCORE_DROP_PCT',
+    ),
     minPassRate: key(FRACTION, 0.85, 'Share of the cases that must pass.', 'GOLDEN_MIN_PASS_RATE'),
     maxUnsafeCases: key(integer(0, 1e6), 0, 'Outputs that may be unsafe.', 'GOLDEN_MAX_UNSAFE_CASES'),
   },

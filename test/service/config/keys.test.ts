@@ -75,6 +75,7 @@ const VALUES: Record<string, readonly [string, unknown, ...string[]]> = {
   'golden.maxNewTokens': ['64', 64, '0', '65537'],
   'golden.maxRegressions': ['0', 0, '-1', '0.5'],
   'golden.maxMeanScoreDrop': ['0.2', 0.2, '-0.1', '1.1'],
+  'golden.maxRelativeScoreDrop': ['0.1', 0.1, '-0.1', '1.1'],
   'golden.minPassRate': ['1', 1, '-0.1', '1.1'],
   'golden.maxUnsafeCases': ['2', 2, '-1'],
   'storage.kind': ['s3', 's3', 'minio', 'postgres'],
