@@ -19,6 +19,11 @@ export const PROGRAMS: Record<string, Entry> = {
     summary: 'rows of feedback per second in each store, from one caller and from 50 (--rows N, --postgres)',
     load: () => import('./feedback/program.js'),
   },
+  llm: {
+    summary:
+      'language models: training against PEFT, memory, decoding against llama.cpp; or forgetting, by that name (--docs)',
+    load: () => import('./llm/program.js'),
+  },
   merge: {
     summary: 'merging 32 adapters of rank 16 at 4096 × 4096, against dense matrices in numpy',
     load: () => import('./merge/program.js'),

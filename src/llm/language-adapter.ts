@@ -84,13 +84,18 @@ export class LanguageAdapter {
     );
   }
 
+  /** Copies, without those that are zero throughout. */
   async state(): Promise<LanguageAdapterState> {
     const state: LanguageAdapterState = {
       targets: this.targets,
       steps: this.#steps,
       parameters: await this.decoder.read('parameters'),
     };
-    if (this.decoder.train) for (const vector of LEARNT) state[vector] = await this.decoder.read(vector);
+    if (!this.decoder.train) return state;
+    for (const vector of LEARNT) {
+      const values = await this.decoder.read(vector);
+      if (values.some((value) => value !== 0)) state[vector] = values;
+    }
     return state;
   }
 
@@ -139,7 +144,8 @@ export async function createLanguageAdapter(
     random.fillUniform(parameters.subarray(target.offsetA, target.offsetB), -bound, bound);
   }
   const adapter = new LanguageAdapter(model, targets, train);
-  await adapter.restore({ targets: adapter.targets, steps: 0, parameters });
+  // all else is zero already, and takes no memory before it is written
+  await adapter.decoder.write('parameters', parameters);
   return adapter;
 }
 

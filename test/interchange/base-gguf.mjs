@@ -16,8 +16,8 @@ const TENSORS = {
 };
 const OUTSIDE = { 'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', lm_head: 'output' };
 
-/** Writes the model of a Hugging Face config and its weights (name → { shape, data: Float32Array }). */
-export function writeBaseModel(path, config, weights) {
+/** Writes the model of a Hugging Face config and its weights (name → { shape, data: Float32Array }): matrices in `dtype`. */
+export function writeBaseModel(path, config, weights, { dtype = 'F32' } = {}) {
   const architecture = config.model_type === 'mistral' ? 'llama' : config.model_type;
   const headSize = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   const tensors = [...weights].map(([name, { shape, data }]) => {
@@ -28,7 +28,15 @@ export function writeBaseModel(path, config, weights) {
   });
   const factors = ropeFactors(config, headSize);
   if (factors) tensors.push({ name: 'rope_freqs.weight', shape: [factors.length], values: factors });
-  writeGguf(path, metadataOf(architecture, config, headSize), tensors);
+  const stored = tensors.map(({ values, ...tensor }) => ({ ...tensor, ...store(values, tensor.shape, dtype) }));
+  writeGguf(path, metadataOf(architecture, config, headSize), stored);
+}
+
+/** Numbers that BF16 holds are cut, not rounded. */
+function store(values, shape, dtype) {
+  if (shape.length < 2 || dtype === 'F32') return { type: 0, values };
+  const words = new Uint16Array(values.buffer, values.byteOffset, 2 * values.length);
+  return { type: 30, values: Uint16Array.from({ length: values.length }, (_, i) => words[2 * i + 1]) };
 }
 
 function tensorOf(module) {
@@ -116,12 +124,12 @@ function writeGguf(path, metadata, tensors) {
       );
   }
   let offset = 0;
-  for (const { name, shape, values } of tensors) {
+  for (const { name, type, shape, values } of tensors) {
     parts.push(
       encode('string', name),
       uint32(shape.length),
       ...shape.toReversed().map(uint64),
-      uint32(0),
+      uint32(type),
       uint64(offset),
     );
     offset += aligned(values.byteLength);
