@@ -1,6 +1,6 @@
-// The addon's exports: the kernel contract's operations on pools known by number, the decoder's on its objects, and what is
-// needed around them. src/kernels/native.ts and src/llm/decoder/native are the only callers; they give these functions
-// their types.
+// The addon's exports: the kernel contract's operations on pools known by number, the decoder's on its objects, and
+// what is needed around them. src/kernels/native.ts and src/llm/decoder/native are the only callers; they give these
+// functions their types.
 
 #include <napi.h>
 
