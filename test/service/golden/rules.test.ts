@@ -133,8 +133,13 @@ describe('a case', () => {
       caseOf({ must_match: ['c', 'd'] }),
       caseOf({ must_not_match: ['e'] }),
     ];
-    const results = await judgeCases(cases, ['a', 'b', 'c', 'e']);
-    expect(results.map(({ details }) => details)).toEqual([[], [], ['no_match:d'], ['forbidden_match:e']]);
+    const results = await judgeCases(cases, ['b', 'b', 'c', 'e']);
+    expect(results.map(({ details }) => details)).toEqual([
+      ['no_match:a', 'forbidden_match:b'],
+      [],
+      ['no_match:d'],
+      ['forbidden_match:e'],
+    ]);
   });
 });
 
