@@ -19,6 +19,10 @@ export const PROGRAMS: Record<string, Entry> = {
     summary: 'rows of feedback per second in each store, from one caller and from 50 (--rows N, --postgres)',
     load: () => import('./feedback/program.js'),
   },
+  learning: {
+    summary: 'trainings of the adapter learning engine, and what they forget (docs/learning.md)',
+    load: () => import('./learning/program.js'),
+  },
   llm: {
     summary:
       'language models: training against PEFT, memory, decoding against llama.cpp; or forgetting, by that name (--docs)',
