@@ -54,7 +54,7 @@ export async function stateOfModules(model: LanguageModel, modules: LoraModules)
 
 /** Throws what writePeft throws. */
 export async function writeFolder(model: LanguageModel, state: LanguageAdapterState, folder: string): Promise<void> {
-  await writePeft(folder, await modulesOf(model, state));
+  await writePeft(folder, await modulesOf(model, state), { taskType: 'CAUSAL_LM' });
 }
 
 /** Throws what readPeft throws, and ERR_ADAPTER_MISMATCH. */

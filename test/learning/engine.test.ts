@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -116,5 +116,77 @@ describe('the adapter learning engine', () => {
     const big = CONFIG.with({ rank: 256, targetModules: 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj' });
     expect((await engine.createAdapter('x', big)).isSuccess).toBe(true); // in 16 bits
     expect(await engine.deleteAdapter(nobody)).toEqual(success(undefined));
+  });
+
+  it('says what it was that went wrong', async () => {
+    const [id, other] = [await create(), await create(CONFIG.with({ targetModules: 'o_proj' }))];
+    const long = [new TrainingExample('O '.repeat(300), 'night')];
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    const results: [Promise<{ error: unknown }>, RegExp][] = [
+      [engine.trainAdapter(id, long, TrainingConfig.default()), /^Training failed: examples\[0\].* at most 256 tokens/],
+      [engine.generateWithAdapter(long[0].input, id), /^Generation failed: /],
+      [engine.evaluate(long, id), /^Evaluation failed: examples\[0\]/],
+      [engine.evaluate([], id), /^Evaluation examples cannot be empty$/],
+      [engine.evaluate([new TrainingExample('', 'x')]), /^Invalid evaluation example: Input cannot be empty$/],
+      [engine.mergeAdapters([id, id], 'average'), /^An adapter can be merged only once$/],
+      [engine.mergeAdapters([id, other], 'sum' as never), /^Merge strategy must be one of average, weighted, /],
+      [engine.mergeAdapters([id, other], 'average'), /^Merge failed: /], // of other modules
+      [
+        engine.mergeAdapters([id, await create()], 'weighted', { weights: [1, -1] }),
+        /^Merge failed: the sum of weights/,
+      ],
+      [engine.mergeAdapters([id, await create()], 'average', { density: 1 }), /^Merge failed: .*density/],
+      [engine.exportAdapter(id, file), /^Export failed: /],
+      [engine.importAdapter('x', join(folder, 'nowhere')), /^Import failed: /],
+      [engine.importAdapter(' ', folder), /^Task name cannot be empty$/],
+      [engine.listAdapters({ taskName: '' }), /^Task name cannot be empty$/],
+      [engine.rollback(id), /^Version not found: an earlier one \(known: none\)$/],
+    ] as never;
+    for (const [result, message] of results) expect((await result).error).toMatch(message);
+    const pieces = [];
+    for await (const piece of engine.streamWithAdapter(' ', id)) pieces.push(piece.error);
+    for await (const piece of engine.streamWithAdapter(long[0].input, id)) pieces.push(piece.error);
+    expect(pieces).toEqual(['Prompt cannot be empty', expect.stringMatching(/^Generation failed: /)]);
+
+    const broken = (createAdapter: () => Promise<unknown>) => {
+      const other = { hash: model.hash, createAdapter } as never;
+      return new AdapterLearningEngine(other, metadata, new FileSystemBlobStorage(folder)).createAdapter('x', CONFIG);
+    };
+    const thrown = await broken(async () => Promise.reject(new Error('no memory')));
+    expect(thrown.error).toBe('Failed to initialize adapter: no memory');
+    const state = { targets: [], steps: 0, parameters: Float32Array.of(Infinity) };
+    const infinite = await broken(async () => ({ state: async () => state, close() {} }));
+    expect(infinite.error).toBe('Failed to validate adapter: parameters[0] is Infinity');
+    for (const parts of [
+      [null, metadata],
+      [model, undefined],
+    ] as never[][]) {
+      expect(() => new AdapterLearningEngine(...(parts as [never, never]), new FileSystemBlobStorage(folder))).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+      );
+    }
+    expect(() => new AdapterLearningEngine(model, metadata, {} as never, { ewcLambda: Number.NaN })).toThrow(
+      'ewcLambda',
+    );
+  });
+
+  it('streams what it generates, and goes out and in by a PEFT folder', async () => {
+    const id = await create();
+    await engine.trainAdapter(id, EXAMPLES, new TrainingConfig({ batchSize: 3, epochs: 4 }));
+    const options = { maxNewTokens: 12, temperature: 0 };
+    let streamed = '';
+    for await (const piece of engine.streamWithAdapter('KING:\n', id, options)) streamed += piece.value;
+    expect(streamed).toBe((await engine.generateWithAdapter('KING:\n', id, options)).value);
+    for await (const piece of engine.streamWithAdapter('KING:\n', id)) {
+      expect(piece.isSuccess).toBe(true);
+      break; // and nothing goes on
+    }
+    const peft = join(folder, 'peft');
+    expect((await engine.exportAdapter(id, peft)).isSuccess).toBe(true);
+    const copy = (await engine.importAdapter('copy', peft)).value;
+    expect(await lossOf(copy)).toBeCloseTo(await lossOf(id), 5);
+    expect((await engine.getAdapter(copy)).value.config).toMatchObject({ rank: 4, targetModules: 'q_proj,v_proj' });
+    expect((await engine.listAdapters()).value.map((each) => each.id)).toEqual([id, copy]);
   });
 });

@@ -61,8 +61,8 @@ export async function run(args: readonly string[], onProgress: (what: string) =>
   const model = await loadBaseModel(join(ROOT, 'models', 'tiny-shakespeare-llama'));
   try {
     const { device } = model.backend;
-    const times = await measureTimes(model, onProgress);
-    const keeping = await measureKeeping(model, onProgress);
+    const times = await measureTimes(model, COUNTS, ROUNDS, onProgress);
+    const keeping = await measureKeeping(model, WAYS, PAIRS, onProgress);
     console.log(`\ndecoder: ${device}\n\n${timeTable(times)}\n\n${keepingTable(keeping)}`);
     return { device, times, keeping };
   } finally {
@@ -71,15 +71,20 @@ export async function run(args: readonly string[], onProgress: (what: string) =>
 }
 
 /** One epoch in batches of 4 of an adapter of rank 8 on q_proj and v_proj, the defaults. */
-async function measureTimes(model: LanguageModel, onProgress: (what: string) => void): Promise<TimeRow[]> {
+export async function measureTimes(
+  model: LanguageModel,
+  counts: readonly number[],
+  rounds: number,
+  onProgress: (what: string) => void,
+): Promise<TimeRow[]> {
   const rows: TimeRow[] = [];
-  for (const count of COUNTS) {
+  for (const count of counts) {
     onProgress(`${count} examples`);
     const examples = manyExamples(count);
     const walls: number[] = [];
     const cpus: number[] = [];
     let work = { steps: 0, tokens: 0 };
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < rounds; round++) {
       const engine = open(model, { heldBackShare: 0 });
       const id = (await engine.createAdapter('times', AdapterConfig.default())).value;
       const [wall, cpu] = [performance.now(), cpuClock()];
@@ -93,14 +98,19 @@ async function measureTimes(model: LanguageModel, onProgress: (what: string) => 
   return rows;
 }
 
-async function measureKeeping(model: LanguageModel, onProgress: (what: string) => void): Promise<KeepingRow[]> {
-  const plain = [];
-  for (const pair of PAIRS) plain.push(await learnTwo(model, pair, undefined));
+export async function measureKeeping(
+  model: LanguageModel,
+  ways: Record<string, EngineOptions>,
+  pairs: readonly [TaskName, TaskName][],
+  onProgress: (what: string) => void,
+): Promise<KeepingRow[]> {
+  const plain: { rise: number; gain: number }[] = [];
+  for (const pair of pairs) plain.push(await learnTwo(model, pair, undefined));
   const rows: KeepingRow[] = [];
-  for (const [way, options] of Object.entries(WAYS)) {
+  for (const [way, options] of Object.entries(ways)) {
     onProgress(way);
-    const shares = [];
-    for (const [i, pair] of PAIRS.entries()) {
+    const shares: Omit<KeepingRow, 'way'>[] = [];
+    for (const [i, pair] of pairs.entries()) {
       const { rise, gain } = await learnTwo(model, pair, options);
       shares.push({ forgetting: rise / plain[i].rise, learning: gain / plain[i].gain });
     }
