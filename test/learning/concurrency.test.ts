@@ -4,13 +4,15 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AdapterConfig } from '../../src/learning/adapter-config.js';
 import type { AdapterId } from '../../src/learning/adapter-id.js';
 import { decodeWeights } from '../../src/learning/adapter-weights.js';
 import { AdapterLearningEngine } from '../../src/learning/engine.js';
 import { FeedbackSignal } from '../../src/learning/feedback-signal.js';
 import { FileSystemBlobStorage } from '../../src/learning/file-blob-storage.js';
+import { failure } from '../../src/learning/result.js';
+import type { StorageOptions } from '../../src/learning/storage.js';
 import { TrainingConfig } from '../../src/learning/training-config.js';
 import { TrainingExample } from '../../src/learning/training-example.js';
 import { type LanguageModel, loadBaseModel } from '../../src/llm/language-model.js';
@@ -115,29 +117,58 @@ describe('an adapter that many work on', () => {
     expect((await engine.trainAdapter(id, EXAMPLES, ONE)).value.version).toBe(2);
   });
 
+  /** Reading weights stops until `goOn` is called. */
+  function haltLoading() {
+    const getWeights = storages.blobs.getWeights.bind(storages.blobs);
+    const halt = { loads: 0, begin: () => {}, goOn: () => {} };
+    const begun = new Promise<void>((resolve) => (halt.begin = resolve));
+    const held = new Promise<void>((resolve) => (halt.goOn = resolve));
+    storages.blobs.getWeights = async (path: string, options?: StorageOptions) => {
+      halt.loads++;
+      halt.begin();
+      await held;
+      return options?.signal?.aborted ? failure('Operation cancelled') : getWeights(path);
+    };
+    return { halt, begun };
+  }
+
   it('is loaded for one who waits, though another who asked for it first gave up', async () => {
     const id = await create();
-    const getWeights = storages.blobs.getWeights.bind(storages.blobs);
-    let loading = () => {};
-    let goOn = () => {};
-    const begun = new Promise<void>((resolve) => (loading = resolve));
-    const held = new Promise<void>((resolve) => (goOn = resolve));
-    let loads = 0;
-    storages.blobs.getWeights = async (path) => {
-      loads++;
-      loading();
-      await held;
-      return getWeights(path);
-    };
+    const { halt, begun } = haltLoading();
     const abort = new AbortController();
     const one = engine.generateWithAdapter('O', id, { signal: abort.signal, maxNewTokens: 1 });
     await begun;
     const other = engine.generateWithAdapter('O', id, { maxNewTokens: 1 });
     abort.abort();
     expect((await one).error).toBe('Operation cancelled');
-    goOn();
+    halt.goOn();
     expect((await other).isSuccess).toBe(true);
-    expect(loads).toBe(1);
+    expect(halt.loads).toBe(1);
+  });
+
+  it('is freed when it has been loaded for nobody but one who gave up', async () => {
+    const id = await create();
+    const own = new AdapterLearningEngine(model, storages.metadata, storages.blobs, { loadedAdapters: 0 });
+    const { halt, begun } = haltLoading();
+    const createEmptyAdapter = model.createEmptyAdapter.bind(model);
+    const freed = new Promise<void>((resolve) => {
+      vi.spyOn(model, 'createEmptyAdapter').mockImplementationOnce((...args) => {
+        const adapter = createEmptyAdapter(...args);
+        const close = adapter.close.bind(adapter);
+        vi.spyOn(adapter, 'close').mockImplementationOnce(() => {
+          close();
+          resolve();
+        });
+        return adapter;
+      });
+    });
+    const abort = new AbortController();
+    const one = own.generateWithAdapter('O', id, { signal: abort.signal });
+    await begun;
+    abort.abort();
+    expect((await one).error).toBe('Operation cancelled');
+    halt.goOn();
+    await freed;
   });
 
   it('is read in its last whole version after kill -9 in mid-training', async () => {
