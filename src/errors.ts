@@ -51,6 +51,9 @@ export const ERROR_CODES = {
   ERR_NO_ROLLBACK_TARGET:
     'Nothing is active, or there is no version to go back to that is approved and not quarantined.',
   ERR_CLOSED: 'The object has been closed.',
+  ERR_JOB_NOT_FOUND: 'There is no job of that id.',
+  ERR_JOB_LOST: 'A job does not belong to its worker any more: the lease ended, and another has it or has finished it.',
+  ERR_SCHEDULER_UNAVAILABLE: 'The package that reads cron expressions is not installed: npm install croner.',
   ERR_INVALID_STATE: 'The call does not fit the present state of the object; the message says what has to come first.',
   ERR_CONTEXT_FULL: 'A sequence of tokens is longer than the model or the cache can hold.',
   ERR_TOKENIZER_UNAVAILABLE:

@@ -63,4 +63,23 @@ export {
   readGoldenSuite,
 } from './golden/suite.js';
 export { type ValidateOptions, validate } from './golden/validate.js';
+export { type Clock, systemClock } from './jobs/clock.js';
+export type {
+  Claim,
+  ClaimedJob,
+  ClaimOptions,
+  HeartbeatOptions,
+  Job,
+  JobListOptions,
+  JobPage,
+  JobQueue,
+  JobRequest,
+  JobState,
+  Json,
+  ScheduleRow,
+} from './jobs/job.js';
+export { PostgresJobQueue, type PostgresJobQueueOptions } from './jobs/postgres-queue.js';
+export { SqliteJobQueue, type SqliteJobQueueOptions } from './jobs/sqlite-queue.js';
+export { type JobContext, type JobHandler, JobWorker, type JobWorkerOptions } from './jobs/worker.js';
+export { type ScheduleOptions, Scheduler, type SchedulerOptions, type ScheduleStatus } from './scheduler/scheduler.js';
 export { openFeedbackStore, postgresSettings } from './stores.js';

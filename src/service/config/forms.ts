@@ -33,7 +33,7 @@ function isCronField(field: string, min: number, max: number, names: readonly st
   });
 }
 
-function isTimeZone(value: string): boolean {
+export function isTimeZone(value: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: value });
     return true;
