@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hashSeed, Random } from '../../../src/adapter/random.js';
+import { selectDecoder } from '../../../src/llm/decoder/select.js';
 import { type LanguageAdapter, type LanguageModel, loadBaseModel } from '../../../src/llm/index.js';
 import { sequencesOf } from '../../../src/llm/objectives.js';
 import type { TextExample } from '../../../src/llm/text-examples.js';
@@ -26,7 +27,10 @@ function speeches(count: number): TextExample[] {
     .map((match) => ({ prompt: match?.[1] as string, completion: `${match?.[2]}\n\n` }));
 }
 
-describe('the golden gate on a real model', () => {
+const backend = selectDecoder().backend.name;
+const skipped = backend === 'js' ? ' (skipped: the JavaScript decoder is slow at it)' : '';
+
+describe.skipIf(backend === 'js')(`the golden gate on a real model${skipped}`, () => {
   let model: LanguageModel;
   let folder: string;
   beforeAll(async () => {
