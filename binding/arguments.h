@@ -47,4 +47,14 @@ inline Span<const float> constant(const Span<float>& span) { return {span.data, 
 napi_value make_error(napi_env env, const Problem& problem);
 napi_value throw_problem(napi_env env, const Problem& problem);
 
+// An exported function of Count arguments that returns nothing: throws what `body` finds wrong.
+template <size_t Count>
+napi_value call_function(napi_env env, napi_callback_info info, Problem (*body)(napi_env, const napi_value*)) {
+  napi_value argv[Count];
+  size_t argc = Count;
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  const Problem problem = body(env, argv);
+  return problem ? throw_problem(env, problem) : nullptr;
+}
+
 }  // namespace lorakeet

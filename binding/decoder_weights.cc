@@ -126,20 +126,17 @@ Problem run_truncate_cache(napi_env env, const napi_value* argv) {
   return {};
 }
 
-template <size_t Count>
-napi_value call(napi_env env, napi_callback_info info, Problem (*body)(napi_env, const napi_value*)) {
-  napi_value argv[Count];
-  size_t argc = Count;
-  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
-  const Problem problem = body(env, argv);
-  return problem ? throw_problem(env, problem) : nullptr;
-}
-
 }  // namespace
 
-napi_value write_weights(napi_env env, napi_callback_info info) { return call<6>(env, info, run_write_weights); }
-napi_value write_adapter(napi_env env, napi_callback_info info) { return call<4>(env, info, run_write_adapter); }
-napi_value read_adapter(napi_env env, napi_callback_info info) { return call<4>(env, info, run_read_adapter); }
-napi_value truncate_cache(napi_env env, napi_callback_info info) { return call<3>(env, info, run_truncate_cache); }
+napi_value write_weights(napi_env env, napi_callback_info info) {
+  return call_function<6>(env, info, run_write_weights);
+}
+napi_value write_adapter(napi_env env, napi_callback_info info) {
+  return call_function<4>(env, info, run_write_adapter);
+}
+napi_value read_adapter(napi_env env, napi_callback_info info) { return call_function<4>(env, info, run_read_adapter); }
+napi_value truncate_cache(napi_env env, napi_callback_info info) {
+  return call_function<3>(env, info, run_truncate_cache);
+}
 
 }  // namespace lorakeet

@@ -244,23 +244,18 @@ Problem run_merge_entries(napi_env env, const napi_value* argv) {
   return {};
 }
 
-template <size_t Count>
-napi_value call(napi_env env, napi_callback_info info, Problem (*body)(napi_env, const napi_value*)) {
-  napi_value argv[Count];
-  size_t argc = Count;
-  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
-  const Problem problem = body(env, argv);
-  return problem ? throw_problem(env, problem) : nullptr;
-}
-
 }  // namespace
 
-napi_value multiply(napi_env env, napi_callback_info info) { return call<12>(env, info, run_multiply); }
+napi_value multiply(napi_env env, napi_callback_info info) { return call_function<12>(env, info, run_multiply); }
 
-napi_value symmetric_eigen(napi_env env, napi_callback_info info) { return call<4>(env, info, run_eigen); }
+napi_value symmetric_eigen(napi_env env, napi_callback_info info) { return call_function<4>(env, info, run_eigen); }
 
-napi_value magnitude_at(napi_env env, napi_callback_info info) { return call<10>(env, info, run_magnitude_at); }
+napi_value magnitude_at(napi_env env, napi_callback_info info) {
+  return call_function<10>(env, info, run_magnitude_at);
+}
 
-napi_value merge_entries(napi_env env, napi_callback_info info) { return call<11>(env, info, run_merge_entries); }
+napi_value merge_entries(napi_env env, napi_callback_info info) {
+  return call_function<11>(env, info, run_merge_entries);
+}
 
 }  // namespace lorakeet
