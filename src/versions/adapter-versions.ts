@@ -21,6 +21,7 @@ import {
   type Publication,
   pinParents,
   putFiles,
+  requireKey,
   requirePublication,
 } from './publication.js';
 import * as rules from './rules.js';
@@ -98,7 +99,8 @@ export class AdapterVersions {
   /**
    * Adds a version; it is neither approved nor active, and no alias points to it. Its number is the next one after the
    * highest ever given, v1.0 for the first. Also rejects with ERR_VERSION_CONFLICT for a `version` that is not above all
-   * others, ERR_VERSION_NOT_FOUND for a parent that is not there, ERR_PATH_NOT_ALLOWED for names of files.
+   * others, ERR_VERSION_NOT_FOUND for a parent that is not there, ERR_PATH_NOT_ALLOWED for names of files. With a `key` that
+   * a version has been published with, that version is the answer.
    */
   async publish(publication: Publication): Promise<VersionManifest> {
     requirePublication(publication);
@@ -107,8 +109,11 @@ export class AdapterVersions {
       ? { name: publication.baseModel.name, sha256: publication.baseModel.sha256 }
       : null;
     requireChangeOptions({ actor, reason }, []);
+    const { key } = publication;
     const files = await putFiles(this.#store, publication);
     return this.#change('publish', { actor, reason }, async (head) => {
+      const earlier = key === undefined ? undefined : versionWith(head, key);
+      if (earlier !== undefined) return { result: await this.#readManifest(head, earlier), idle: true };
       const version = chooseNumber(head, publication);
       const parents = await pinParents(this.#store, head, publication.parents);
       const createdAt = this.#now().toISOString();
@@ -116,10 +121,19 @@ export class AdapterVersions {
       const content = { files, parents, baseModel, training, metrics: { ...metrics }, libraryVersion: LIBRARY_VERSION };
       const bytes = encodeManifest({ ...origin, ...content });
       const manifest = await this.#store.putBlob(bytes);
-      head.versions.set(version, { manifest, createdAt, approved: false, quarantined: false });
+      const unused = { approved: false, quarantined: false };
+      head.versions.set(version, { manifest, createdAt, ...(key !== undefined && { key }), ...unused });
       head.highest = version;
       return { version, result: decodeManifest(bytes, this.adapter, version) };
     });
+  }
+
+  /** The version that was published with this key, if there is one. */
+  async findPublished(key: string): Promise<VersionManifest | undefined> {
+    requireKey('key', key);
+    const { head } = await readHead(this.#store, this.adapter);
+    const version = versionWith(head, key);
+    return version === undefined ? undefined : this.#readManifest(head, version);
   }
 
   /** What is true now. */
@@ -141,10 +155,7 @@ export class AdapterVersions {
   /** As resolve(), its manifest. */
   async manifest(versionOrAlias: string): Promise<VersionManifest> {
     const { head } = await readHead(this.#store, this.adapter);
-    const version = this.#resolve(head, versionOrAlias);
-    const what = `the manifest of ${this.adapter} ${version}`;
-    const bytes = await readBlob(this.#store, what, rules.requireEntry(head, version).manifest);
-    return decodeManifest(bytes, this.adapter, version);
+    return this.#readManifest(head, this.#resolve(head, versionOrAlias));
   }
 
   /** As resolve(), with all its files, each held against its SHA-256. */
@@ -305,6 +316,12 @@ export class AdapterVersions {
     });
   }
 
+  async #readManifest(head: Head, version: string): Promise<VersionManifest> {
+    const what = `the manifest of ${this.adapter} ${version}`;
+    const bytes = await readBlob(this.#store, what, rules.requireEntry(head, version).manifest);
+    return decodeManifest(bytes, this.adapter, version);
+  }
+
   #resolve(head: Head, versionOrAlias: string): string {
     if (isVersionNumber(versionOrAlias)) {
       rules.requireEntry(head, versionOrAlias);
@@ -318,4 +335,9 @@ export class AdapterVersions {
     const what = `adapter ${JSON.stringify(this.adapter)}: ${versionOrAlias} points to nothing`;
     throw new LorakeetError('ERR_VERSION_NOT_FOUND', what);
   }
+}
+
+function versionWith(head: Head, key: string): string | undefined {
+  for (const [version, entry] of head.versions) if (entry.key === key) return version;
+  return undefined;
 }

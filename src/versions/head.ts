@@ -1,6 +1,6 @@
 /** What is true of an adapter at a moment: its versions, its aliases, its kill switch. */
 import type { JsonObject } from '../adapter/meta.js';
-import { DocumentReader, encodeDocument, hasShape, isFlag, isTime } from './document.js';
+import { DocumentReader, encodeDocument, hasShape, isFlag, isText, isTime } from './document.js';
 import { compareVersions, isVersionNumber } from './version-number.js';
 import { isSha256 } from './version-store.js';
 
@@ -9,6 +9,8 @@ export interface VersionEntry {
   readonly manifest: string;
   /** ISO 8601, UTC; as the manifest has it. */
   readonly createdAt: string;
+  /** What its publisher gave for publishing it only once. */
+  readonly key?: string;
   approved: boolean;
   quarantined: boolean;
 }
@@ -72,6 +74,8 @@ export function decodeHead(bytes: Uint8Array, adapter: string): Head {
     const numbered = isVersionNumber(version) && highest !== null && compareVersions(version, highest) <= 0;
     if (!numbered || !isEntry(entry)) reader.refuse(`versions.${version}`, entry, `a version up to ${highest}`);
   }
+  const keys = [...versions.values()].flatMap(({ key }) => key ?? []);
+  if (new Set(keys).size < keys.length) reader.refuse('versions', keys, 'keys of which each is there once');
   for (const [alias, version] of aliases) {
     const entry = versions.get(version);
     const expected = 'an alias of a version that is there and not quarantined';
@@ -89,5 +93,6 @@ export { ALIAS_FORM };
 
 function isEntry(entry: unknown): boolean {
   const shape = { manifest: isSha256, createdAt: isTime, approved: isFlag, quarantined: isFlag };
-  return hasShape(entry as JsonObject, shape);
+  const keyed = typeof entry === 'object' && entry !== null && Object.hasOwn(entry, 'key');
+  return hasShape(entry as JsonObject, keyed ? { ...shape, key: isText } : shape);
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { encodeMeta, type JsonObject } from '../adapter/meta.js';
 import { describe, fail, rejectUnknownKeys, requireBoolean, requireNumber } from '../checks.js';
 import { LorakeetError } from '../errors.js';
-import type { ChangeOptions } from './change-options.js';
+import { type ChangeOptions, requireText } from './change-options.js';
 import type { Head } from './head.js';
 import { readHead } from './head-changes.js';
 import {
@@ -33,9 +33,14 @@ export interface Publication extends ChangeOptions {
   version?: string;
   /** The next number is v2.0 rather than v1.8. Default: false. */
   major?: boolean;
+  /**
+   * Such as the id of a job, up to 200 characters: where a version of this adapter has been published with it, that one is
+   * the answer, whatever its content, and nothing is added. For as long as that version is not deleted. Default: none.
+   */
+  key?: string;
 }
 
-const KEYS = ['files', 'parents', 'training', 'metrics', 'baseModel', 'version', 'major', 'actor', 'reason'];
+const KEYS = ['files', 'parents', 'training', 'metrics', 'baseModel', 'version', 'major', 'key', 'actor', 'reason'];
 
 /** Throws ERR_INVALID_ARGUMENT, ERR_INVALID_CONFIG, ERR_PATH_NOT_ALLOWED. */
 export function requirePublication(publication: Publication): void {
@@ -44,6 +49,7 @@ export function requirePublication(publication: Publication): void {
   }
   rejectUnknownKeys('publication', publication, KEYS);
   const { files, parents = [], training = {}, metrics = {}, baseModel = null, version, major = false } = publication;
+  if (publication.key !== undefined) requireKey('key', publication.key);
   if (typeof files !== 'object' || files === null) fail('ERR_INVALID_ARGUMENT', 'files', files, 'bytes by name');
   for (const [name, bytes] of Object.entries(files)) requireBlob(`files[${JSON.stringify(name)}]`, bytes);
   if (!areFileNames(Object.keys(files))) {
@@ -103,9 +109,18 @@ export function chooseNumber({ adapter, highest }: Head, { version, major = fals
   return version;
 }
 
+const MAX_KEY = 200;
+
 const PACKAGE = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 /** Of this package. */
 export const LIBRARY_VERSION = PACKAGE.version;
+
+/** Throws ERR_INVALID_ARGUMENT. */
+export function requireKey(name: string, value: unknown): string {
+  const key = requireText(name, value);
+  if (key.length > MAX_KEY) fail('ERR_INVALID_ARGUMENT', name, value, `at most ${MAX_KEY} characters`);
+  return key;
+}
 
 function parseParent(name: string, adapter: string, text: unknown): { adapter: string; version: string } {
   if (typeof text !== 'string') fail('ERR_INVALID_ARGUMENT', name, text, 'a version such as v1.2 or team/other@v1.0');

@@ -110,11 +110,36 @@ describe('publishing', () => {
     ['a base model without a hash', { files: files(), baseModel: { name: 'm' } }, 'ERR_INVALID_ARGUMENT'],
     ['a number that is none', { files: files(), version: '1.0' }, 'ERR_INVALID_ARGUMENT'],
     ['an empty reason', { files: files(), reason: ' ' }, 'ERR_INVALID_ARGUMENT'],
+    ['an empty key', { files: files(), key: '' }, 'ERR_INVALID_ARGUMENT'],
+    ['a long key', { files: files(), key: 'k'.repeat(201) }, 'ERR_INVALID_ARGUMENT'],
   ])('refuses %s, and changes nothing', async (_, publication, code) => {
     await versions.publish({ files: files() });
     const before = await versions.state();
     await expect(versions.publish(publication as never)).rejects.toEqual(coded(code as 'ERR_INVALID_ARGUMENT'));
     expect(await versions.state()).toEqual(before);
+  });
+
+  it('publishes once with a key, whoever repeats it', async () => {
+    const key = 'job-7';
+    expect(await versions.findPublished(key)).toBeUndefined();
+    const first = await versions.publish({ files: files(), key, training: { attempt: 1 } });
+    const others = [versions, new AdapterVersions(store, 'team/feed')];
+    for (const one of others)
+      expect(await one.publish({ files: files(), key, training: { attempt: 2 } })).toEqual(first);
+    expect(await versions.findPublished(key)).toEqual(first);
+    expect((await versions.state()).versions).toHaveLength(1);
+    expect((await versions.state()).sequence).toBe(1);
+    const racing = await Promise.all(
+      Array.from({ length: 5 }, () => versions.publish({ files: files(), key: 'job-8' })),
+    );
+    expect(racing.map(({ version }) => version)).toEqual(Array(5).fill('v1.1'));
+    expect((await versions.publish({ files: files() })).version).toBe('v1.2');
+
+    const elsewhere = new AdapterVersions(store, 'other');
+    expect(await elsewhere.findPublished(key)).toBeUndefined();
+    await versions.delete('v1.0');
+    expect((await versions.publish({ files: files(), key })).version).toBe('v1.3');
+    expect((await checkStore(store)).problems).toEqual([]);
   });
 
   it('refuses names of adapters that lead elsewhere', () => {

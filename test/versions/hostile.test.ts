@@ -78,6 +78,12 @@ describe('a head', () => {
     ['a version with a leading zero', set('versions/v1.00', entry)],
     ['a path for a manifest', set('versions/v1.0', { ...entry, manifest: '../x' })],
     ['a version with more than it has', set('versions/v1.0', { ...entry, owner: 'me' })],
+    ['a key that is no text', set('versions/v1.0', { ...entry, key: 7 })],
+    [
+      'one key of two versions',
+      (head) =>
+        set('versions/v1.1', { ...entry, key: 'k' })(set('versions/v1.0', { ...entry, key: 'k' })(head) as Json),
+    ],
     ['a version with less', set('versions/v1.0', { manifest: HASH })],
     ['a time that is none', set('versions/v1.0', { ...entry, createdAt: 'yesterday' })],
     ['a dangling alias', set('aliases/active', 'v1.9')],
