@@ -32,4 +32,4 @@ export type { ExamplePrompt, TextExample } from './text-examples.js';
 export { StopFinder, TokenStream } from './token-stream.js';
 export { type DecodeOptions, type EncodeOptions, openTokenizer, TextTokenizer } from './tokenizer.js';
 export type { TrainingReport } from './trainer.js';
-export type { TrainingOptions, TrainingProgress } from './training-options.js';
+export type { CheckpointFile, CheckpointTarget, TrainingOptions, TrainingProgress } from './training-options.js';

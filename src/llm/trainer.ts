@@ -1,6 +1,7 @@
 /** Trains an adapter of a language model on examples. */
 import { createHash } from 'node:crypto';
 import { availableMemory } from 'node:process';
+import { describe } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 import { readSmallFile } from '../files/random-access.js';
@@ -10,8 +11,16 @@ import type { DecoderModel } from './decoder/contract.js';
 import { Gradients, shared } from './gradients.js';
 import type { LanguageAdapter } from './language-adapter.js';
 import { sequencesOf, type TokenExample } from './objectives.js';
+import { Pauses } from './pauses.js';
 import { learningRateAt } from './schedule.js';
-import { requireExamples, requirePlan, type TrainingOptions, type TrainingPlan } from './training-options.js';
+import {
+  type CheckpointFile,
+  type CheckpointTarget,
+  requireExamples,
+  requirePlan,
+  type TrainingOptions,
+  type TrainingPlan,
+} from './training-options.js';
 
 export interface TrainingReport {
   /** Optimiser steps, those before a resumed checkpoint included. */
@@ -72,6 +81,7 @@ class Training {
   readonly #options: TrainingOptions;
   readonly #gradients: Gradients;
   readonly #memory: PlannedMemory;
+  readonly #checkpoint: CheckpointTarget | undefined;
 
   constructor(
     adapter: LanguageAdapter,
@@ -87,15 +97,16 @@ class Training {
     this.#options = options;
     this.#gradients = gradients;
     this.#memory = memory;
+    this.#checkpoint = options.checkpoint && targetOf(options.checkpoint);
   }
 
   async run(): Promise<TrainingReport> {
-    const { validation = [], resume, checkpoint, onProgress } = this.#options;
+    const { validation = [], resume, signal, onProgress } = this.#options;
     const plan = this.#plan;
     const perEpoch = Math.ceil(this.#epochExamples(0).length / plan.batchSize);
     const steps = Math.min(plan.epochs * perEpoch, plan.maxSteps);
     const warmup = Math.min(plan.warmupSteps ?? Math.ceil(0.03 * steps), steps);
-    const fingerprint = this.#fingerprint();
+    const fingerprint = await this.#fingerprint();
     const references = await this.#references();
     const validating = shared(validation, references);
     const validationBefore = validation.length ? await this.#gradients.loss(validating) : undefined;
@@ -103,6 +114,11 @@ class Training {
 
     const losses: number[] = [];
     let tokens = 0;
+    let last = done;
+    const keep = async () => {
+      if (this.#checkpoint?.isDue(last)) await this.#save(this.#checkpoint, last, fingerprint);
+    };
+    if (done === 0) await keep();
     for (let epoch = Math.floor(done / perEpoch); epoch * perEpoch < steps; epoch++) {
       const examples = this.#epochExamples(epoch);
       const batches = planEpoch(examples.map(tokensOf), plan.batchSize, plan.seed, epoch);
@@ -110,7 +126,12 @@ class Training {
         const step = epoch * perEpoch + i + 1;
         if (step <= done || step > steps) continue;
         const chosen = batch.map((index) => examples[index]);
-        const loss = await this.#gradients.add(shared(chosen, references), plan.seed * 2 ** 20 + step * 2 ** 8);
+        const loss = await this.#gradients
+          .add(shared(chosen, references), plan.seed * 2 ** 20 + step * 2 ** 8)
+          .catch(async (error) => {
+            if (signal?.aborted) await keep();
+            throw error;
+          });
         const learningRate = learningRateAt(step, steps, warmup, plan.learningRate, plan.schedule);
         const gradNorm = await this.#adapter.decoder.step({
           learningRate,
@@ -120,12 +141,13 @@ class Training {
           ewcLambda: plan.ewcLambda,
         });
         this.#adapter.advance(1);
+        last = step;
         losses.push(loss);
         const stepTokens = chosen.reduce((sum, example) => sum + tokensOf(example), 0);
         tokens += stepTokens;
-        onProgress?.({ step, steps, epoch: epoch + 1, loss, gradNorm, learningRate, tokens: stepTokens });
-        if (checkpoint && step % checkpoint.everySteps === 0) await this.#save(checkpoint.path, step, fingerprint);
-        this.#options.signal?.throwIfAborted();
+        await onProgress?.({ step, steps, epoch: epoch + 1, loss, gradNorm, learningRate, tokens: stepTokens });
+        await keep();
+        signal?.throwIfAborted();
       }
     }
     const validationAfter = validation.length ? await this.#gradients.loss(validating) : undefined;
@@ -158,32 +180,45 @@ class Training {
   }
 
   /** Of everything that the weights after a given step depend on. */
-  #fingerprint(): string {
+  async #fingerprint(): Promise<string> {
     const hash = createHash('sha256').update(JSON.stringify([this.#plan, this.#adapter.targets]));
+    const pause = new Pauses();
     for (const example of [...this.#examples, ...(this.#options.replay ?? [])]) {
+      await pause.whenDue();
       hash.update(`${example.kind} ${example.weight}`);
-      for (const { tokens, targets } of sequencesOf(example)) hash.update(`${targets.join()}:${tokens.join()}`);
+      for (const { tokens, targets } of sequencesOf(example)) {
+        hash.update(`${targets.length} ${tokens.length} `).update(targets).update(tokens);
+      }
     }
     return hash.digest('hex');
   }
 
-  async #save(path: string, step: number, fingerprint: string): Promise<void> {
-    const bytes = encodeLanguageAdapter(await this.#adapter.state(), { meta: { step, fingerprint } });
-    await writeAtomically(path, (append) => append(bytes));
+  async #save({ save }: CheckpointTarget, step: number, fingerprint: string): Promise<void> {
+    await save(encodeLanguageAdapter(await this.#adapter.state(), { meta: { step, fingerprint } }), step);
   }
 
   /** The steps that are done. */
-  async #resume(path: string, fingerprint: string): Promise<number> {
-    const { state, meta } = await decodeLanguageAdapter(await readSmallFile(path, MAX_CHECKPOINT_BYTES));
+  async #resume(from: string | Uint8Array, fingerprint: string): Promise<number> {
+    const bytes = typeof from === 'string' ? await readSmallFile(from, MAX_CHECKPOINT_BYTES) : from;
+    const { state, meta } = await decodeLanguageAdapter(bytes);
     if (meta.fingerprint !== fingerprint || typeof meta.step !== 'number') {
       throw new LorakeetError(
         'ERR_ADAPTER_MISMATCH',
-        `options.resume: ${path} is a checkpoint of a training with other examples or options`,
+        `options.resume: ${describe(from)} is a checkpoint of a training with other examples or options`,
       );
     }
     await this.#adapter.restore(state);
     return meta.step;
   }
+}
+
+function targetOf(checkpoint: CheckpointFile | CheckpointTarget): CheckpointTarget {
+  if ('isDue' in checkpoint) return checkpoint;
+  const { path, everySteps } = checkpoint;
+  return {
+    isDue: (step) => step > 0 && step % everySteps === 0,
+    save: (bytes) => writeAtomically(path, (append) => append(bytes)),
+  };
 }
 
 interface PlannedMemory {

@@ -57,11 +57,28 @@ export interface TrainingOptions {
   recompute?: boolean;
   /** Rejects with ERR_ABORTED, the adapter as it was before. */
   signal?: AbortSignal;
-  onProgress?: (progress: TrainingProgress) => void;
-  /** Writes a file from which the same training goes on, after every `everySteps` steps. */
-  checkpoint?: { path: string; everySteps: number };
-  /** Such a file, of a training with the same examples and options. */
-  resume?: string;
+  /** Called after each step; the training waits for what it returns. */
+  onProgress?: (progress: TrainingProgress) => unknown;
+  /** From which the same training goes on later. */
+  checkpoint?: CheckpointFile | CheckpointTarget;
+  /** Such a file, or its bytes, of a training with the same examples and options. */
+  resume?: string | Uint8Array;
+}
+
+/** Written after every `everySteps` steps. */
+export interface CheckpointFile {
+  path: string;
+  everySteps: number;
+}
+
+export interface CheckpointTarget {
+  /**
+   * Whether to save what is there after `step` steps; asked before the first one, after each, and when the signal has ended
+   * one in its middle.
+   */
+  isDue: (step: number) => boolean;
+  /** The training waits for it, and rejects with what it rejects with. */
+  save: (bytes: Uint8Array, step: number) => Promise<unknown>;
 }
 
 /** The options that the result depends on, with their defaults. */
@@ -135,8 +152,14 @@ export function requirePlan(options: TrainingOptions): TrainingPlan {
   if (options.memoryLimitBytes !== undefined) {
     requireNumber('options.memoryLimitBytes', options.memoryLimitBytes, { above: 0 });
   }
-  if (options.checkpoint !== undefined) {
-    const { path, everySteps } = options.checkpoint;
+  const { checkpoint } = options;
+  if (checkpoint !== undefined && 'isDue' in checkpoint) {
+    for (const name of ['isDue', 'save'] as const) {
+      if (typeof checkpoint[name] === 'function') continue;
+      fail('ERR_INVALID_CONFIG', `options.checkpoint.${name}`, checkpoint[name], 'a function');
+    }
+  } else if (checkpoint !== undefined) {
+    const { path, everySteps } = checkpoint;
     if (typeof path !== 'string') fail('ERR_INVALID_CONFIG', 'options.checkpoint.path', path, 'the path of a file');
     requireInteger('options.checkpoint.everySteps', everySteps, 1, Number.MAX_SAFE_INTEGER);
   }

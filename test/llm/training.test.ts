@@ -124,6 +124,62 @@ describe('training', () => {
     });
   });
 
+  it('gives checkpoints away when they are due: before it begins, and in the middle of a step that is ended', async () => {
+    const options = { epochs: 3, batchSize: 2, dropout: 0.1 };
+    const whole = await train(EXAMPLES, options);
+    const saved = new Map<number, Uint8Array>();
+    const asked: number[] = [];
+    const controller = new AbortController();
+    const isDue = (step: number) => {
+      asked.push(step);
+      pieces = 0;
+      return step === 0 || controller.signal.aborted;
+    };
+    let pieces = 0;
+    const signal = new Proxy(controller.signal, {
+      get: (target, key) => {
+        // asked at the end of a step, then before each piece of the next: before its second one
+        if (key === 'throwIfAborted' && ++pieces === 3 && asked.length > 5) controller.abort();
+        const value = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const stopped = train(EXAMPLES, {
+      ...options,
+      maxPassTokens: 1,
+      signal,
+      checkpoint: { isDue, save: async (bytes, step) => saved.set(step, bytes) },
+    });
+    await expect(stopped).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    const last = asked.length - 2;
+    expect(asked).toEqual([...Array.from({ length: last + 1 }, (_, i) => i), last]);
+    expect([...saved.keys()]).toEqual([0, last]);
+    for (const [step, resume] of saved) {
+      const resumed = await train(EXAMPLES, { ...options, resume });
+      expect(resumed.report.losses).toHaveLength(12 - step);
+      if (step === 0) expect(resumed.parameters).toEqual(whole.parameters);
+    }
+    const other = train(EXAMPLES, { ...options, seed: 1, resume: saved.get(0) });
+    await expect(other).rejects.toMatchObject({ code: 'ERR_ADAPTER_MISMATCH' });
+    const failing = { isDue: () => true, save: () => Promise.reject(new Error('the disk is full')) };
+    await expect(train(EXAMPLES, { checkpoint: failing })).rejects.toThrow('the disk is full');
+    const strange = { isDue: () => true, save: 'file' } as never;
+    await expect(train(EXAMPLES, { checkpoint: strange })).rejects.toMatchObject({ code: 'ERR_INVALID_CONFIG' });
+  });
+
+  it('waits for what is done with its progress', async () => {
+    const order: string[] = [];
+    await train(EXAMPLES, {
+      batchSize: 4,
+      onProgress: async ({ step }) => {
+        order.push(`begin ${step}`);
+        await new Promise(setImmediate);
+        order.push(`end ${step}`);
+      },
+    });
+    expect(order).toEqual(['begin 1', 'end 1', 'begin 2', 'end 2']);
+  });
+
   it('leaves the adapter as it was when it is aborted', async () => {
     const adapter = await create();
     await trainLanguageAdapter(model, adapter, EXAMPLES, { contextLength, batchSize: 7 });
