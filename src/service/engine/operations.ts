@@ -4,7 +4,7 @@
  */
 
 import type { FeedbackInput } from '../feedback/feedback.js';
-import type { AppendedFeedback, FeedbackCounts, FeedbackWindow } from '../feedback/feedback-store.js';
+import type { AppendedFeedback, FeedbackCounts, FeedbackPage, FeedbackWindow } from '../feedback/feedback-store.js';
 import type { Diagnostics } from '../feedback/training-examples.js';
 import type { GoldenThresholds } from '../golden/comparison.js';
 import type { GoldenReport } from '../golden/gate.js';
@@ -288,7 +288,10 @@ export interface LearningService {
 
   /** Resolves when the rows are durable. */
   appendFeedback(rows: readonly FeedbackInput[]): Promise<AppendedFeedback>;
+  /** GET /feedback/count?since=&until= */
   countFeedback(window: FeedbackWindow): Promise<FeedbackCounts>;
+  /** As FeedbackStore.page: GET /feedback?since=&until=&limit=&after= answers { feedback: [rows], next }. */
+  feedback(window: FeedbackWindow, options: { limit: number; after?: string }): Promise<FeedbackPage>;
 
   /** Rejects with ERR_INVALID_STATE where another server answers (serving.driver), naming it. */
   generate(
