@@ -6,6 +6,7 @@ import type {
   JobProgress,
   LearningService,
   LoraStatus,
+  RequestEnd,
   TrainingResult,
 } from './operations.js';
 
@@ -51,6 +52,7 @@ export interface ServiceEvents {
   feedbackAppended(rows: { received: number; added: number }): void;
   generationFinished(answer: GenerateAnswer, durationMs: number): void;
   generationFailed(code: string): void;
+  requestFinished(request: RequestEnd): void;
 }
 
 /** Nobody counts. */
@@ -64,6 +66,7 @@ export const silentEvents: ServiceEvents = {
   feedbackAppended() {},
   generationFinished() {},
   generationFailed() {},
+  requestFinished() {},
 };
 
 /** Events with what they have come to. */

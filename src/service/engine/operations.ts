@@ -110,6 +110,8 @@ export interface TrainingResult {
   initialLoss?: number;
   finalLoss?: number;
   ewcLoss?: number;
+  /** λ that was trained with; 0: none. */
+  ewcLambda?: number;
   steps?: number;
   durationSeconds: number;
   golden?: GoldenReport;
@@ -235,6 +237,15 @@ export interface Health {
   components: Record<string, ComponentHealth>;
 }
 
+/** One HTTP request that was answered. */
+export interface RequestEnd {
+  method: string;
+  /** As it was declared, such as /jobs/:id; undefined where no route fits. Never a path as it was asked for. */
+  route: string | undefined;
+  status: number;
+  durationMs: number;
+}
+
 export interface Overview {
   model: { name: string; sha256: string; parameters: number; backend: string; device: string; reason: string } | null;
   memory: { rssBytes: number; heapUsedBytes: number };
@@ -301,6 +312,8 @@ export interface LearningService {
 
   /** Prometheus text. */
   metrics(): Promise<string>;
+  /** To be called for every HTTP request, so that metrics() can count it. */
+  requestFinished(request: RequestEnd): void;
 
   /** Ends the running job by a checkpoint, or lets it finish within service.shutdownTimeoutSeconds; then everything else. */
   close(): Promise<void>;
