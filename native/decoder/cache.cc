@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "spread.h"
+#include "steps.h"
 
 using namespace lorakeet;
 
@@ -135,12 +136,14 @@ void lorakeet_decoder_cache::run_layers(const uint32_t* tokens, size_t rows) {
   run_.segment_count = segments_.size();
   const LayerState& state = memory_.state;
   for_rows(run_.threads(), rows, hidden, [&](size_t row) { model_.embed(tokens[row], state.input + row * hidden); });
+  const CpuSteps steps{run_};
   for (uint32_t layer = 0; layer < model_.config.layers; layer++) {
-    layer_queries(run_, layer, state, memory_.normed);
+    const LayerWeights& weights = model_.layers[layer];
+    layer_queries(steps, model_.config, weights, layer, state, memory_.normed);
     keep(layer);
     attend(layer);
-    layer_gates(run_, layer, state, memory_.normed);
-    layer_output(run_, layer, state, memory_.product, state.input);
+    layer_gates(steps, weights, layer, state, memory_.normed);
+    layer_output(steps, layer, state, memory_.product, state.input);
   }
 }
 

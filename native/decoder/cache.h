@@ -4,8 +4,9 @@
 #include <vector>
 
 #include "../cpu/memory.h"
+#include "attention.h"
 #include "carver.h"
-#include "layer.h"
+#include "layers.h"
 
 namespace lorakeet {
 

@@ -89,7 +89,7 @@ void destroy_pass(lorakeet_decoder_pass* pass) { delete pass; }
 uint64_t bytes_of_pass(const lorakeet_decoder_model* model, const lorakeet_lora_target* given, uint32_t count,
                        const lorakeet_token_batch* batch, const lorakeet_forward_options* options) {
   try {
-    const Targets targets(*model, given, count);
+    const Targets targets(model->config, given, count);
     return pass_bytes(*model, targets, pass_size(*batch, *options, &targets));
   } catch (const std::exception&) {
     return UINT64_MAX;  // not even that could be computed in the memory there is

@@ -2,20 +2,9 @@
 
 #include <algorithm>
 
-#include "../cpu/bf16.h"
 #include "spread.h"
 
 namespace lorakeet {
-namespace {
-
-// A random number in [0, 1) that depends on seed and target alone: the same in every backend.
-double random_share(uint64_t seed, size_t target) {
-  const uint32_t key = mixed(static_cast<uint32_t>(seed)) ^ mixed(static_cast<uint32_t>(seed >> 32) + 0x9e3779b9u);
-  return mixed(key + static_cast<uint32_t>(target) * 0x85ebca6bu) * 0x1p-32;
-}
-
-}  // namespace
-
 void score(const Run& run, const float* x, const Scoring& scoring, const HeadMemory& memory) {
   const Model& model = run.model;
   const DecoderKernels& kernels = run.kernels();

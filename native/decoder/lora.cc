@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "../cpu/bf16.h"
 #include "spread.h"
 
 namespace lorakeet {
@@ -14,17 +13,11 @@ constexpr size_t kRowsAlone = 4;
 MatrixView row_major(const float* data, size_t columns) { return {data, columns, 1}; }
 MatrixView transposed(const float* data, size_t columns) { return {data, 1, columns}; }
 
-// What the mask of a row of a target depends on: the same in every backend.
-uint32_t row_key(const Dropout& dropout, const Target& target, size_t row) {
-  const uint32_t key =
-      mixed(static_cast<uint32_t>(dropout.seed + target.first)) ^ mixed(static_cast<uint32_t>(dropout.seed >> 32));
-  return key + static_cast<uint32_t>(row * target.in) * 0x9e3779b9u;
-}
-
 // y = drop(x), or y += that
 void drop_rows(const Run& run, const Target& target, const float* x, bool add, float* y) {
+  const uint32_t key = dropout_key(run.dropout, target);
   for_rows(run.threads(), run.rows, target.in, [&](size_t row) {
-    run.kernels().drop(x + row * target.in, target.in, row_key(run.dropout, target, row), run.dropout.threshold,
+    run.kernels().drop(x + row * target.in, target.in, dropout_row_key(key, row, target.in), run.dropout.threshold,
                        run.dropout.scale, add, y + row * target.in);
   });
 }

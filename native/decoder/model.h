@@ -8,27 +8,17 @@
 #include "kernels.h"
 #include "lorakeet/decoder.h"
 #include "products.h"
+#include "shape.h"
+#include "weights.h"
 
-namespace lorakeet {
-
-struct LayerWeights {
-  Weight projections[LORAKEET_MODULES];
-  const float* biases[LORAKEET_MODULES];  // null where there is none
-  const float *input_norm, *post_attention_norm;
-  const float *q_norm, *k_norm;  // null where queries and keys are not normalised
-};
-
-}  // namespace lorakeet
-
-struct lorakeet_decoder_model {
+struct lorakeet_decoder_model : lorakeet::ModelWeights {
   // `device`: as in lorakeet_cpu_kernels. Throws std::bad_alloc.
   lorakeet_decoder_model(const lorakeet_decoder_config& config, const char* device,
                          const lorakeet::DecoderKernels& kernels);
 
-  size_t in_features(uint32_t module) const;
-  size_t out_features(uint32_t module) const;
-  size_t query_width() const { return size_t{config.heads} * config.head_dim; }
-  size_t key_width() const { return size_t{config.key_value_heads} * config.head_dim; }
+  size_t out_features(uint32_t module) const { return lorakeet::out_features(config, module); }
+  size_t query_width() const { return lorakeet::query_width(config); }
+  size_t key_width() const { return lorakeet::key_width(config); }
   uint64_t bytes() const { return bytes_; }
 
   // False, and nothing has changed, where a value is not finite.
@@ -41,13 +31,8 @@ struct lorakeet_decoder_model {
   const lorakeet::DecoderKernels& kernels;
   const lorakeet::Arithmetic arithmetic;
   std::vector<double> inverse_frequencies;
-  std::vector<lorakeet::LayerWeights> layers;
-  lorakeet::Weight embedding, head;
-  const float* final_norm;
 
  private:
-  lorakeet::Weight tensor_of(uint32_t layer, uint32_t tensor) const;
-
   size_t bytes_ = 0;
   lorakeet::LazyBlock block_;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "spread.h"
+#include "steps.h"
 
 using namespace lorakeet;
 
@@ -14,21 +15,6 @@ namespace {
 constexpr size_t kHeadRows = 128, kHeadRowsRecomputing = 32;
 
 }  // namespace
-
-PassSize lorakeet::pass_size(const lorakeet_token_batch& batch, const lorakeet_forward_options& options,
-                             const Targets* targets) {
-  PassSize size{};
-  size.sequences = batch.sequences;
-  size.tokens = batch.offsets[batch.sequences];
-  size.targets = batch.targets;
-  for (uint32_t s = 0; s < batch.sequences; s++) {
-    size.longest = std::max(size.longest, size_t{batch.offsets[s + 1]} - batch.offsets[s]);
-  }
-  size.backward = options.keep && targets && targets->parameters() > 0;
-  size.recompute = size.backward && options.recompute;
-  size.dropout = options.dropout > 0 && targets;
-  return size;
-}
 
 // Which layers have memory of their own: those that are kept whole. Of the others, what enters them is kept if it is to
 // be computed again, and all else lies in one state that they share.
@@ -124,12 +110,14 @@ lorakeet_decoder_pass::lorakeet_decoder_pass(const Model& model)
 
 void lorakeet_decoder_pass::run_layer(uint32_t layer, bool again) {
   const LayerState& state = memory_.layers[layer];
-  layer_queries(run_, layer, state, memory_.normed);
+  const LayerWeights& weights = model_.layers[layer];
+  const CpuSteps steps{run_};
+  layer_queries(steps, model_.config, weights, layer, state, memory_.normed);
   attend(run_, memory_.sequences, state.q, state.k, state.v, state.attended, state.log_sums);
-  layer_gates(run_, layer, state, memory_.normed);
+  layer_gates(steps, weights, layer, state, memory_.normed);
   if (again) return;  // backward does not need what leaves the layer
   float* const output = layer + 1 < model_.config.layers ? memory_.layers[layer + 1].input : memory_.output;
-  layer_output(run_, layer, state, memory_.product, output);
+  layer_output(steps, layer, state, memory_.product, output);
 }
 
 void lorakeet_decoder_pass::forward(const Adapter* adapter, const lorakeet_token_batch& batch,
@@ -200,9 +188,11 @@ void lorakeet_decoder_pass::backward(Adapter& adapter, const float* coefficients
                              nullptr,       coefficients,      memory_.d};
     score(run_, memory_.output, scoring, memory_.head);
   }
+  const CpuSteps steps{run_, &adapter, &memory_.sequences, memory_.back.back};
   for (uint32_t layer = model_.config.layers; layer-- > lowest_;) {
     // the state that layers share still holds the last one
     if (size_.recompute && layer + 1 < model_.config.layers) run_layer(layer, true);
-    layer_back(run_, adapter, layer, memory_.layers[layer], memory_.sequences, memory_.back, memory_.d);
+    layer_back(steps, model_.config, model_.layers[layer], adapter.targets, layer, memory_.layers[layer], memory_.back,
+               memory_.d);
   }
 }

@@ -5,19 +5,13 @@
 #include <vector>
 
 #include "../cpu/memory.h"
+#include "attention.h"
 #include "carver.h"
 #include "head.h"
-#include "layer.h"
+#include "layers.h"
+#include "pass_size.h"
 
 namespace lorakeet {
-
-// What the memory of a pass depends on.
-struct PassSize {
-  size_t tokens, sequences, targets;
-  size_t longest;  // sequence, or more
-  bool backward;   // something is kept for a backward
-  bool recompute, dropout;
-};
 
 // The arrays of a pass, in one block.
 struct PassMemory {
@@ -37,8 +31,6 @@ struct PassMemory {
   // `targets`: of the adapter, or null.
   void lay_out(Carver& carver, const Model& model, const Targets* targets, const PassSize& size);
 };
-
-PassSize pass_size(const lorakeet_token_batch& batch, const lorakeet_forward_options& options, const Targets* targets);
 
 // What a pass of this size takes, at most.
 uint64_t pass_bytes(const Model& model, const Targets& targets, const PassSize& size);

@@ -11,21 +11,12 @@
 
 #include <memory>
 
+#include "weights.h"
+
 namespace lorakeet {
 
 // Up to so many rows, a weight is read once, in order, and never unpacked: the speed is that of memory.
 constexpr size_t kFewRows = 8;
-
-enum class WeightType : uint32_t { kF32, kBf16, kF16, kInt8 };
-
-// The weight of a linear layer, row-major [out × in], aligned to its numbers. Never copied as a whole: what a block of
-// a product needs is unpacked into working memory.
-struct Weight {
-  WeightType type;
-  const void* data;
-  const float* row_scale;  // of kInt8, one for each row: weight (o, i) is row_scale[o] · data[o·in + i]; else null
-  size_t out, in;
-};
 
 // What the factors of a product are rounded to; sums are fp32 in either case.
 enum class Arithmetic : uint32_t {

@@ -6,11 +6,6 @@
 
 namespace lorakeet {
 
-Dropout make_dropout(double share, uint64_t seed) {
-  if (!(share > 0)) return {};
-  return {static_cast<uint32_t>(fmin(ceil(share * 0x1p32), 0x1p32 - 1)), static_cast<float>(1 / (1 - share)), seed};
-}
-
 void fill_angles(const Model& model, size_t first, size_t last, float* cosines, float* sines) {
   const size_t half = model.inverse_frequencies.size();
   for_rows(model.config.threads, last - first, half * 32 /* a cosine costs as much */, [&](size_t row) {

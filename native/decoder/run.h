@@ -4,6 +4,7 @@
 #include "adapter.h"
 #include "model.h"
 #include "products.h"
+#include "random.h"
 
 namespace lorakeet {
 
@@ -12,14 +13,6 @@ struct Segment {
   size_t first, rows;
   const Adapter* adapter;
 };
-
-struct Dropout {
-  uint32_t threshold = 0;  // of 2³²; 0: nothing is dropped
-  float scale = 1;
-  uint64_t seed = 0;
-};
-
-Dropout make_dropout(double share, uint64_t seed);
 
 struct Run {
   const Model& model;
