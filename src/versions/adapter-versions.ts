@@ -12,7 +12,7 @@ import {
   requireChangeOptions,
   requireText,
 } from './change-options.js';
-import { ACTIVE, ALIAS_FORM, type Head, isAlias, KNOWN_GOOD } from './head.js';
+import { ACTIVE, ALIAS_FORM, copyHead, type Head, isAlias, KNOWN_GOOD } from './head.js';
 import { changeHead, readHead } from './head-changes.js';
 import { decodeManifest, encodeManifest, type VersionManifest } from './manifest.js';
 import {
@@ -24,6 +24,7 @@ import {
   requireKey,
   requirePublication,
 } from './publication.js';
+import type { VersionMove } from './rules.js';
 import * as rules from './rules.js';
 import { compareVersions, isVersionNumber, requireVersionNumber } from './version-number.js';
 import { readBlob, requireHeadName, type VersionStore } from './version-store.js';
@@ -194,8 +195,10 @@ export class AdapterVersions {
    * Points `active` to the version and `previous` to the one before. Rejects with ERR_VERSION_UNAPPROVED without `override`,
    * ERR_VERSION_QUARANTINED, ERR_ADAPTER_DISABLED, ERR_VERSION_CONFLICT.
    */
-  activate(version: string, options: ActivateOptions = {}): Promise<void> {
-    return this.#about('activate', version, options, ['expect', 'override'], (head) => {
+  async activate(version: string, options: ActivateOptions = {}): Promise<VersionMove> {
+    requireVersionNumber('version', version);
+    requireChangeOptions(options, ['expect', 'override']);
+    return this.#move('activate', options, version, (head) => {
       rules.requireExpected(head, ACTIVE, options.expect);
       rules.activate(head, version, options.override ?? false);
     });
@@ -205,12 +208,27 @@ export class AdapterVersions {
    * In one step: `active` goes to `to`, else to known-good, else to previous, and the version it leaves goes into quarantine,
    * with all other aliases taken from it. Rejects with ERR_NO_ROLLBACK_TARGET, and as activate() does.
    */
-  async rollback(options: RollbackOptions): Promise<{ from: string; to: string }> {
+  async rollback(options: RollbackOptions): Promise<VersionMove & { from: string; to: string }> {
     requireChangeOptions(options, ['expect', 'override', 'to'], true);
-    return this.#change('rollback', options, (head) => {
+    const move = await this.#move('rollback', options, undefined, (head) => {
       rules.requireExpected(head, ACTIVE, options.expect);
-      const result = rules.rollBack(head, options.to, options.override ?? false);
-      return { version: result.to, result };
+      rules.rollBack(head, options.to, options.override ?? false);
+    });
+    return move as VersionMove & { from: string; to: string };
+  }
+
+  /**
+   * Takes a change back that could not be carried out: aliases, quarantine and kill switch are as before it, in one step. Rejects
+   * with ERR_VERSION_CONFLICT if any of that has been changed since, and with ERR_INVALID_ARGUMENT for a move that turned the
+   * kill switch on, which only enable() lifts.
+   */
+  async undo(move: VersionMove, options: ReasonedOptions): Promise<void> {
+    requireChangeOptions(options, [], true);
+    if (move.disabled.to)
+      fail('ERR_INVALID_ARGUMENT', 'move', 'that of disable()', 'that of activate, rollback or enable');
+    return this.#change('undo', options, (head) => {
+      rules.undo(head, move);
+      return { version: move.to ?? undefined, result: undefined };
     });
   }
 
@@ -239,23 +257,26 @@ export class AdapterVersions {
     });
   }
 
-  /** The kill switch: from now on nothing is active, and what was goes into quarantine. Harmless if it is on already. */
-  async disable(options: ReasonedOptions): Promise<void> {
-    requireChangeOptions(options, [], true);
-    return this.#change('disable', options, (head) => {
-      const version = head.aliases.get(ACTIVE);
+  /**
+   * The kill switch: from now on nothing is active, and what was goes into quarantine. Harmless if it is on already, and then
+   * `expect` is not looked at. Rejects with ERR_VERSION_CONFLICT.
+   */
+  async disable(options: ExpectOptions & ReasonedOptions): Promise<VersionMove> {
+    requireChangeOptions(options, ['expect'], true);
+    return this.#move('disable', options, undefined, (head) => {
+      if (!head.disabled) rules.requireExpected(head, ACTIVE, options.expect);
       rules.disable(head);
-      return { version, result: undefined };
     });
   }
 
   /** Lifts the kill switch by activating this version, as activate() does. */
-  enable(version: string, options: ActivateOptions & ReasonedOptions): Promise<void> {
-    const apply = (head: Head) => {
+  async enable(version: string, options: ActivateOptions & ReasonedOptions): Promise<VersionMove> {
+    requireVersionNumber('version', version);
+    requireChangeOptions(options, ['expect', 'override'], true);
+    return this.#move('enable', options, version, (head) => {
       rules.requireExpected(head, ACTIVE, options.expect);
       rules.activate(head, version, options.override ?? false, true);
-    };
-    return this.#about('enable', version, options, ['expect', 'override'], apply, true);
+    });
   }
 
   /** Keeps a version from being served: its aliases are taken away. Rejects with ERR_VERSION_IN_USE for the active one. */
@@ -287,11 +308,26 @@ export class AdapterVersions {
     });
   }
 
+  /** A change of `active`, about the version named, else the one that it leads to, else the one that it leaves. */
+  #move(
+    operation: VersionOperation,
+    options: ActivateOptions,
+    version: string | undefined,
+    apply: (head: Head) => void,
+  ): Promise<VersionMove> {
+    return this.#change(operation, options, (head) => {
+      const before = copyHead(head);
+      apply(head);
+      const move = rules.moveOf(before, head);
+      return { version: version ?? move.to ?? move.from ?? undefined, result: move };
+    });
+  }
+
   /** A change about one version that exists, without a result. */
   async #about(
     operation: VersionOperation,
     version: string,
-    options: ActivateOptions & ApproveOptions,
+    options: ExpectOptions & ApproveOptions,
     known: readonly string[],
     apply: (head: Head) => void,
     reasoned = false,

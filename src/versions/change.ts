@@ -10,7 +10,7 @@ import { isSha256, readBlob, type VersionStore } from './version-store.js';
 
 export const OPERATIONS = [
   ...['publish', 'approve', 'disapprove', 'activate', 'rollback', 'promote', 'alias', 'disable', 'enable'],
-  ...['quarantine', 'release', 'delete', 'retain'],
+  ...['undo', 'quarantine', 'release', 'delete', 'retain'],
 ] as const;
 export type VersionOperation = (typeof OPERATIONS)[number];
 

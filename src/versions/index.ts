@@ -17,6 +17,7 @@ export type {
 } from './change-options.js';
 export type { VersionFile, VersionManifest, VersionParent } from './manifest.js';
 export type { Publication } from './publication.js';
+export type { VersionMove } from './rules.js';
 export { checkStore, collectGarbage, type GarbageOptions, type StoreReport } from './store-check.js';
 export { compareVersions } from './version-number.js';
 export {

@@ -1,6 +1,7 @@
 /** What may be done to a head, and what becomes of it. Each function changes the head it is given, or throws. */
 import { describe } from '../checks.js';
 import { LorakeetError, type LorakeetErrorCode } from '../errors.js';
+import { type AliasMove, effectsOf } from './change.js';
 import { ACTIVE, type Head, KNOWN_GOOD, PREVIOUS, type VersionEntry } from './head.js';
 import { compareVersions } from './version-number.js';
 
@@ -54,6 +55,42 @@ export function rollBack(head: Head, to: string | undefined, override: boolean):
   if (head.aliases.get(PREVIOUS) === target) head.aliases.delete(PREVIOUS);
   head.aliases.set(ACTIVE, target);
   return { from, to: target };
+}
+
+/** What a change of `active` or of the kill switch was: its effects, so that undo() can take them back. */
+export interface VersionMove {
+  /** What `active` pointed to before; null: nothing. */
+  from: string | null;
+  /** What it points to now. */
+  to: string | null;
+  /** The kill switch, before and after. */
+  disabled: { from: boolean; to: boolean };
+  aliases: readonly AliasMove[];
+  /** Versions that it put into quarantine. */
+  quarantined: readonly string[];
+}
+
+export function moveOf(before: Head, after: Head): VersionMove {
+  const { aliases, quarantined } = effectsOf(before, after);
+  const [from, to] = [before, after].map((head) => head.aliases.get(ACTIVE) ?? null);
+  return { from, to, disabled: { from: before.disabled, to: after.disabled }, aliases, quarantined };
+}
+
+/** All that the move has changed becomes as it was, if it still is as the move has left it. Throws ERR_VERSION_CONFLICT. */
+export function undo(head: Head, { disabled, aliases, quarantined }: VersionMove): void {
+  const isServable = (version: string | null) =>
+    version === null || quarantined.includes(version) || head.versions.get(version)?.quarantined === false;
+  const untouched =
+    head.disabled === disabled.to &&
+    aliases.every(({ alias, from, to }) => (head.aliases.get(alias) ?? null) === to && isServable(from)) &&
+    quarantined.every((version) => head.versions.get(version)?.quarantined);
+  if (!untouched) refuse('ERR_VERSION_CONFLICT', head, 'what is to be undone has been changed by somebody else since');
+  for (const version of quarantined) requireEntry(head, version).quarantined = false;
+  for (const { alias, from } of aliases) {
+    if (from === null) head.aliases.delete(alias);
+    else head.aliases.set(alias, from);
+  }
+  head.disabled = disabled.from;
 }
 
 /** Turns the kill switch on: nothing is active any more, and what was goes into quarantine. */

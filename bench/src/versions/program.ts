@@ -94,9 +94,9 @@ async function measureStore({ name, store, plain }: OpenStore, versions: number,
     await timed(name, 'publish', versions, async (i) => {
       await adapter.publish({ files: { 'adapter.bin': contentOf(sizeBytes, i) } });
     }),
-    await timed(name, 'activate', versions, (i) =>
-      adapter.activate(numberOf(i), { override: true, reason: 'the benchmark' }),
-    ),
+    await timed(name, 'activate', versions, async (i) => {
+      await adapter.activate(numberOf(i), { override: true, reason: 'the benchmark' });
+    }),
     await timed(name, 'load', versions, async (i) => {
       const { files } = await adapter.load(numberOf(i));
       deepStrictEqual(new Uint8Array(files.get('adapter.bin')?.subarray(0, 64) ?? []), contentOf(64, i));
