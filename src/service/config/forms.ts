@@ -1,5 +1,6 @@
 /** Forms of text that configuration keys have: addresses, cron expressions, names. */
 import { isIPv6 } from 'node:net';
+import { isVersionNumber } from '../../versions/version-number.js';
 import { textLike } from './kinds.js';
 
 /** Field by field: lowest, highest, names. */
@@ -74,5 +75,6 @@ export const identifier = textLike('lower-case letters, digits and _, at most 63
 export const tableName = textLike('table or schema.table', /^[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?$/);
 export const columnName = textLike('the name of a column', /^[A-Za-z_]\w{0,62}$/);
 export const bucket = textLike('a bucket: 3 to 63 of a-z, 0-9, . and -', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/);
-export const pathPart = textLike('a plain name: letters, digits, _, . and -, at most 100', /^\w[\w.-]{0,99}$/);
+export const pathPart = textLike('a plain name: letters, digits, _, . and -, at most 64', /^\w([\w.-]{0,62}\w)?$/);
+export const versionNumber = textLike('a version number, like v1.0', isVersionNumber);
 export const prefix = textLike('a prefix of keys like lorakeet/', /^[\w!.*'()/-]{1,512}$/);

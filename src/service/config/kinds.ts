@@ -38,6 +38,15 @@ export function secret(about: string, variable?: string): ConfigKey<Secret | und
   return { ...SECRET_TEXT, default: undefined, about, variable, secret: true };
 }
 
+/** A secret that goes into a header. */
+export function bearerToken(about: string): ConfigKey<Secret | undefined> {
+  const schema = plainText(1)
+    .regex(/^[\x21-\x7e]+$/)
+    .transform((value) => new Secret(value));
+  const expected = `1 to ${MAX_TEXT_CHARACTERS} visible ASCII characters`;
+  return { schema, expected, parse: asText, default: undefined, about, secret: true };
+}
+
 const asText = (text: string) => text;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const asNumber = (text: string) => (NUMBER.test(text.trim()) ? Number(text) : text);

@@ -1,6 +1,6 @@
 /** Keys of what is learnt: model, adapters, training, consolidation, the golden gate. */
 import { LORA_MODULES } from '../../llm/decoder/contract.js';
-import { pathPart } from './forms.js';
+import { pathPart, versionNumber } from './forms.js';
 import { boolean, choice, integer, key, listOf, number, optional, text } from './kinds.js';
 
 const FRACTION = number({ min: 0, max: 1 });
@@ -19,7 +19,7 @@ export const LEARNING_KEYS = {
   lora: {
     enabled: key(boolean, true, 'Serve adapters at all; false: the base model answers.', 'LORA_ENABLED'),
     project: key(pathPart, 'default', 'Whose adapter it is.', 'LORA_PROJECT'),
-    initialVersion: optional(pathPart, 'Version to activate where none ever was.', 'ACTIVE_LORA_ADAPTER'),
+    initialVersion: optional(versionNumber, 'Version to activate where none ever was.', 'ACTIVE_LORA_ADAPTER'),
     rank: key(integer(1, 4096), 16, 'Rank.', 'LORA_RANK'),
     alpha: key(number({ above: 0, max: 65536 }), 32, 'Changes are scaled by alpha / rank.', 'LORA_ALPHA'),
     dropout: key(number({ min: 0, max: 0.99 }), 0.05, 'Of what enters loraA, in training.', 'LORA_DROPOUT'),
@@ -59,6 +59,11 @@ export const LEARNING_KEYS = {
     ),
     replayShare: key(FRACTION, 0.25, 'Earlier examples mixed in, relative to new ones.'),
     seed: key(integer(0, 2 ** 32 - 1), 0, 'Of initialisation, order and dropout.'),
+    deploy: key(
+      choice('never', 'approved'),
+      'never',
+      'approved: a version that the golden gate has approved is activated after it was published.',
+    ),
     commit: optional(text, 'Commit of what is deployed, for the provenance of versions.', 'GIT_COMMIT_SHA'),
   },
   ewc: {

@@ -9,7 +9,7 @@ export interface Problem {
 
 /** `isSet` tells whether somebody gave the key a value. */
 export function findContradictions(config: ServiceConfig, isSet: (path: string) => boolean): Problem[] {
-  const { service, storage, postgres, feedback, golden, serving, jobs } = config;
+  const { service, model, training, golden, storage, postgres, feedback, jobs, serving } = config;
   const found: Problem[] = [];
   const check = (ok: boolean, path: string, expected: string) => {
     if (!ok) found.push({ path, expected });
@@ -39,6 +39,12 @@ export function findContradictions(config: ServiceConfig, isSet: (path: string) 
 
   const remote = serving.driver !== 'in-process';
   check(!remote || serving.urls.length > 0, 'serving.urls', `at least one URL for the driver ${serving.driver}`);
+  check(
+    serving.driver !== 'llama.cpp' || model.folder !== undefined,
+    'model.folder',
+    'the folder of the model that llama.cpp serves, whose config.json its adapters are written by',
+  );
+  check(training.deploy === 'never' || golden.enabled, 'training.deploy', 'never without golden.enabled');
   check(remote || serving.urls.length === 0, 'serving.driver', 'a driver that uses serving.urls, or none of them');
   return [...found, ...columnProblems(feedback)];
 }

@@ -12,7 +12,7 @@ import {
   url,
   urlPath,
 } from './forms.js';
-import { boolean, choice, integer, key, listOf, number, optional, secret, text, tokens } from './kinds.js';
+import { bearerToken, boolean, choice, integer, key, listOf, number, optional, secret, text, tokens } from './kinds.js';
 
 const DAY_SECONDS = 86_400;
 
@@ -85,6 +85,7 @@ export const SERVICE_KEYS = {
       'Jobs of this machine, or shared by several through Postgres.',
     ),
     historyDays: key(integer(1, 3650), 90, 'How long finished jobs are remembered.'),
+    worker: key(boolean, true, 'Work on jobs in this process; false: others do, started with lorakeet work.'),
   },
   schedule: {
     enabled: key(boolean, true, 'Train by itself.', 'AUTO_TRAIN_ENABLED'),
@@ -104,18 +105,24 @@ export const SERVICE_KEYS = {
       'Base URL of every replica; for drivers other than in-process.',
       'LORA_CONTROL_BASE_URL',
     ),
-    token: secret('Bearer token for them.'),
+    token: bearerToken('Bearer token for them.'),
+    folder: optional(text, 'Where versions are written for them. Unset: serving in storage.folder.'),
+    serverFolder: optional(text, 'What they call that folder, as a container calls a mount. Unset: the same.'),
+    maxRank: optional(integer(1, 65536), 'vllm, sglang, max, mistral.rs: the highest rank that they were started for.'),
+    restartCommand: optional(
+      text,
+      'llama.cpp: program that starts it anew, called with its URL and the adapter files that it is to load.',
+    ),
     reloadPath: key(
       urlPath,
       '/internal/lora/reload',
-      'Path of the driver control-plane that loads a version.',
+      'control-plane: path that loads a version.',
       'LORA_RELOAD_ENDPOINT_PATH',
     ),
-    rollbackPath: key(
+    statePath: key(urlPath, '/internal/lora/state', 'control-plane: path that tells what is loaded.'),
+    disablePath: optional(
       urlPath,
-      '/internal/lora/rollback',
-      'Path of the driver control-plane that goes back.',
-      'LORA_ROLLBACK_ENDPOINT_PATH',
+      'control-plane: path that takes the adapter away. Unset: an adapter that changes nothing is loaded.',
     ),
     timeoutSeconds: key(
       number({ above: 0, max: 3600 }),

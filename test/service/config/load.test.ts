@@ -182,6 +182,16 @@ describe('loadConfig', () => {
     ['two addresses of Postgres', { DATABASE_URL: 'postgres://a/b', POSTGRES_HOST: 'c' }, 'postgres.url'],
     ['a driver without an URL', { LORAKEET_SERVING_DRIVER: 'vllm' }, 'serving.urls'],
     ['URLs that nothing uses', { LORA_CONTROL_BASE_URL: 'http://a' }, 'serving.driver'],
+    [
+      'llama.cpp without the model that it serves',
+      { LORAKEET_SERVING_DRIVER: 'llama.cpp', LORA_CONTROL_BASE_URL: 'http://a' },
+      'model.folder',
+    ],
+    [
+      'deploying what nobody approves',
+      { LORAKEET_TRAINING_DEPLOY: 'approved', GOLDEN_VALIDATION_ENABLED: 'false' },
+      'training.deploy',
+    ],
     ['columns of no table', { LORAKEET_FEEDBACK_COLUMNS_ID: 'id' }, 'feedback.table'],
     ['a table of SQLite', { LORAKEET_FEEDBACK_TABLE: 'feedback' }, 'feedback.kind'],
   ])('refuses %s', async (_, env, path) => {
