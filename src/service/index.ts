@@ -82,5 +82,6 @@ export { PostgresJobQueue, type PostgresJobQueueOptions } from './jobs/postgres-
 export { SqliteJobQueue, type SqliteJobQueueOptions } from './jobs/sqlite-queue.js';
 export { type JobContext, type JobHandler, JobWorker, type JobWorkerOptions } from './jobs/worker.js';
 export { openServiceLogger, type ServiceLoggerOptions } from './logging/service-logger.js';
+export { METRICS, type MetricDeclaration, type MetricName } from './metrics/declarations.js';
 export { type ScheduleOptions, Scheduler, type SchedulerOptions, type ScheduleStatus } from './scheduler/scheduler.js';
 export { openFeedbackStore, postgresSettings } from './stores.js';

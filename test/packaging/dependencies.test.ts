@@ -10,7 +10,7 @@ const names = (section: string) => Object.keys(manifest[section] ?? {}).sort();
 const TOOLS = [
   // to be imported by the service's routes and the command line, which are being made
   ...['@fastify/rate-limit', '@fastify/swagger', '@fastify/swagger-ui', '@types/autocannon', 'autocannon', 'commander'],
-  ...['fastify', 'fastify-type-provider-zod', 'openapi-types', 'playwright-core', 'prom-client'],
+  ...['fastify', 'fastify-type-provider-zod', 'openapi-types', 'playwright-core'],
   '@biomejs/biome',
   '@types/cli-progress',
   '@types/node',

@@ -174,6 +174,8 @@ export interface LoraStatus {
   previous: string | null;
   knownGood: string | null;
   quarantined: string[];
+  /** How many there are. */
+  versionCount: number;
   /** Changes so far; of use for `expect`. */
   sequence: number;
   serving: ServingReport[];
