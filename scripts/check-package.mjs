@@ -12,6 +12,11 @@ import { setup } from './lib/setup.mjs';
 const MUST_CONTAIN = [
   /^dist\/index\.js$/,
   /^dist\/index\.d\.ts$/,
+  /^dist\/service\/dashboard\/page\/index\.html$/,
+  /^dist\/service\/dashboard\/page\/style\.css$/,
+  /^dist\/service\/dashboard\/page\/main\.js$/,
+  /^dist\/service\/dashboard\/page\/uplot\/uPlot\.iife\.min\.js$/,
+  /^dist\/service\/dashboard\/page\/uplot\/LICENSE$/,
   new RegExp(`^prebuilds/${process.platform}-${process.arch}/.*\\.node$`),
   /^native\/include\/lorakeet\/kernels\.h$/,
   /^native\/cpu\/.*\.cc$/,

@@ -3,15 +3,24 @@
  * where a C++ compiler is present. Needs Node and npm, nothing else; a machine without a compiler runs on the JavaScript
  * backend and is told so.
  */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { capture, findOnPath, isRequired, npmCommand, packageBin, root, run, scratch } from './process.mjs';
 import { hashOf, readStamp, withLock, writeStamp } from './steps.mjs';
 
 const NATIVE_SOURCES = ['native', 'binding', 'cmake', 'CMakeLists.txt'];
 const TYPESCRIPT_PROJECTS = [
   { config: 'tsconfig.json', sources: ['src'], output: 'dist' },
+  {
+    config: 'tsconfig.dashboard.json',
+    sources: ['src'],
+    output: 'dist/service/dashboard/page',
+    copies: [
+      ...['index.html', 'style.css', 'icon.svg'].map((name) => `src/service/dashboard/page/${name}`),
+      ...['dist/uPlot.iife.min.js', 'dist/uPlot.min.css', 'LICENSE'].map((name) => `node_modules/uplot/${name}`),
+    ],
+  },
   { config: 'tsconfig.examples.json', sources: ['src', 'examples'], output: 'build/examples' },
   { config: 'tsconfig.bench.json', sources: ['src', 'bench/src'], output: 'build/bench' },
 ];
@@ -77,16 +86,23 @@ function staleProjects() {
 
 function compileTypeScript() {
   const hashes = staleProjects();
-  return TYPESCRIPT_PROJECTS.every(({ config, output }, i) => {
+  return TYPESCRIPT_PROJECTS.every(({ config, output, copies = [] }, i) => {
     if (hashes[i] === null) return true;
     return timed(`compiling TypeScript (${config})`, () => {
       rmSync(join(root, output), { recursive: true, force: true });
       const { status, output: messages } = capture(process.execPath, [packageBin('typescript', 'tsc'), '-p', config]);
       if (messages.trim()) console.error(messages.trim());
+      for (const file of copies) cpSync(join(root, file), join(root, output, copyName(file)));
       if (status === 0) writeStamp(config, hashes[i]);
       return status === 0;
     });
   });
+}
+
+/** What a package brings keeps its licence beside it, under the name of the package. */
+function copyName(file) {
+  const [, name] = file.match(/^node_modules\/([^/]+)\//) ?? [];
+  return name ? join(name, basename(file)) : basename(file);
 }
 
 // ---- native addon

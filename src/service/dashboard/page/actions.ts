@@ -1,0 +1,152 @@
+/** Everything that changes something, each behind its dialog. */
+import { change } from './api.js';
+import { ask, type Field, type Values } from './dialog.js';
+import { formatSeconds } from './format.js';
+import type { State } from './state.js';
+import type { AdapterSummary, Job, LoraResult } from './wire.js';
+
+export interface Actions {
+  train(): void;
+  cancel(job: Job): void;
+  deploy(adapter: AdapterSummary): void;
+  promote(version: string): void;
+  disable(): void;
+  enable(): void;
+  rollback(): void;
+}
+
+const REASON: Field = {
+  name: 'reason',
+  label: 'Reason',
+  kind: 'text',
+  required: 'A reason is needed: it is kept in the audit trail.',
+  hint: 'Kept in the audit trail.',
+};
+const BASE_MODEL = 'the base model';
+
+/** `changed` is called after each with what to tell the reader. */
+export function createActions(state: State, changed: (message: string) => void): Actions {
+  const active = () => state.lora.value?.active ?? null;
+  const adapters = () => state.adapters.value?.adapters ?? [];
+  const path = (version: string) => `adapters/${encodeURIComponent(version)}`;
+  /** What the reader saw to be active: the service refuses where that has changed since. */
+  const expected = () => (state.lora.value ? { expect: active() } : {});
+
+  async function switchTo(path: string, body: object): Promise<void> {
+    const result = await change<LoraResult>(path, { ...expected(), ...body });
+    changed(describeResult(result));
+  }
+
+  return {
+    train() {
+      const days: Field = { name: 'days', label: 'Days of feedback', kind: 'number', hint: 'Empty: as configured.' };
+      const force: Field = { name: 'force', label: 'Also with fewer rows than the minimum', kind: 'tick' };
+      const text = [
+        'A new version is trained on the feedback, judged by the golden gate, and published.',
+        'It is not served until it is deployed.',
+      ];
+      void ask({ title: 'Train now', text, fields: [days, force], confirm: 'Train' }, async (values) => {
+        const request = {
+          trigger_source: 'dashboard',
+          force: values.force !== '',
+          ...(values.days === '' ? {} : { days: Number(values.days) }),
+        };
+        const { job_id } = await change<{ job_id: string }>('train', request);
+        changed(`Job ${job_id} is queued.`);
+      });
+    },
+
+    cancel(job) {
+      const text = ['The job ends as soon as its worker hears of it. Nothing is published.'];
+      const fields: Field[] = [];
+      const question = { title: `Cancel job ${job.id}?`, text, fields, confirm: 'Cancel the job', danger: true };
+      void ask(question, async () => {
+        await change(`jobs/${encodeURIComponent(job.id)}/cancel`, {});
+        changed(`Job ${job.id} is being cancelled.`);
+      });
+    },
+
+    deploy(adapter) {
+      const text = [
+        `Every replica will serve ${adapter.version} instead of ${active() ?? BASE_MODEL}. It is done when it is served; where a replica refuses it, everything stays as it is.`,
+      ];
+      const override: Field = {
+        name: 'override',
+        label: 'Deploy it although it is not approved',
+        kind: 'tick',
+        required: 'The golden gate has not approved this version: tick this to deploy it all the same.',
+        hint: 'The override is audited under your name.',
+      };
+      const fields = adapter.approved ? [REASON] : [REASON, override];
+      const confirm = adapter.approved ? 'Deploy' : 'Deploy unapproved version';
+      const question = { title: `Deploy ${adapter.version}?`, text, fields, confirm, danger: !adapter.approved };
+      void ask(question, ({ reason, override }) =>
+        switchTo(`${path(adapter.version)}/deploy`, { reason, ...(override ? { override: true } : {}) }),
+      );
+    },
+
+    promote(version) {
+      const text = [`A rollback without a version of its own will go to ${version}. What is served stays as it is.`];
+      const question = {
+        title: `Mark ${version} as known good?`,
+        text,
+        fields: [REASON],
+        confirm: 'Mark as known good',
+      };
+      void ask(question, async ({ reason }) => {
+        await change('lora/promote', { adapter_version: version, reason });
+        changed(`${version} is known good.`);
+      });
+    },
+
+    disable() {
+      const text = [
+        `Every replica goes back to the base model at once; ${active() ?? 'no adapter'} is served no longer.`,
+        'It stays so, also after a restart, until somebody enables adapters again.',
+      ];
+      const question = { title: 'Kill switch', text, fields: [REASON], confirm: 'Disable adapters', danger: true };
+      void ask(question, ({ reason }) => switchTo('lora/disable', { reason }));
+    },
+
+    enable() {
+      const { history = [], known_good, previous } = state.lora.value ?? {};
+      const disabled = history.find(({ operation }) => operation === 'disable');
+      const version = choice('Version', adapters(), disabled?.from_version ?? known_good ?? previous ?? undefined);
+      const text = ['The kill switch is lifted, and every replica serves this version.'];
+      const question = { title: 'Enable adapters', text, fields: [version, REASON], confirm: 'Enable' };
+      void ask(question, ({ version, reason }) => switchTo('lora/enable', { adapter_version: version, reason }));
+    },
+
+    rollback() {
+      const { known_good, previous } = state.lora.value ?? {};
+      const usual = known_good ?? previous;
+      const others = adapters().filter(({ version }) => version !== active());
+      const version = choice('Roll back to', others, usual ?? undefined);
+      const text = [
+        `Every replica will serve the chosen version instead of ${active() ?? BASE_MODEL}. Nothing is deleted.`,
+        'Known good comes first, then the version before.',
+      ];
+      const question = { title: 'Roll back', text, fields: [version, REASON], confirm: 'Roll back', danger: true };
+      void ask(question, ({ version, reason }: Values) =>
+        switchTo('lora/rollback', { adapter_version: version, reason }),
+      );
+    },
+  };
+}
+
+/** Versions that may be served, newest first. */
+function choice(label: string, adapters: readonly AdapterSummary[], value: string | undefined): Field {
+  const options = adapters
+    .filter(({ version, approved, quarantined }) => !quarantined && (approved || version === value))
+    .map(({ version, aliases }) => [version, [version, ...aliases].join(' · ')] as const);
+  const known = options.some(([version]) => version === value) ? value : options[0]?.[0];
+  const required = 'There is no approved version to choose.';
+  return { name: 'version', label, kind: 'select', options, value: known, required };
+}
+
+function describeResult({ to_version, duration_ms, within_target, target_ms, status }: LoraResult): string {
+  const late = within_target ? '' : ` (the target is ${formatSeconds(target_ms / 1000)})`;
+  const behind = status.serving.filter(({ settled }) => !settled).length;
+  const replicas = behind === 0 ? '' : ` ${behind} of ${status.serving.length} replicas are not there yet.`;
+  return `${to_version ?? 'The base model'} is served, after ${formatSeconds(duration_ms / 1000)}${late}.${replicas}`;
+}
