@@ -69,6 +69,7 @@ export const LEARNING_KEYS = {
   ewc: {
     enabled: key(boolean, true, 'Hold on to what was learnt before.'),
     lambda: key(number({ min: 100, max: 1000 }), 500, 'λ: how strongly.', 'EWC_LAMBDA'),
+    decay: key(FRACTION, 0.5, 'γ: what is left of earlier importance in fisher ← γ·fisher + that of new examples.'),
     fisherSamples: key(integer(1, 1e6), 1000, 'Examples that importance is estimated from.', 'FISHER_NUM_SAMPLES'),
     fisherDays: key(integer(1, 3650), 30, 'Feedback of how many days they are taken from.', 'FISHER_HISTORY_DAYS'),
   },

@@ -66,6 +66,7 @@ const VALUES: Record<string, readonly [string, unknown, ...string[]]> = {
   'training.commit': ['0a1b2c3', '0a1b2c3', 'a\nb'],
   'ewc.enabled': flag(true),
   'ewc.lambda': ['100', 100, '0', '99', '1001', '-5'],
+  'ewc.decay': ['0.9', 0.9, '-0.1', '1.1'],
   'ewc.fisherSamples': ['10', 10, '0', '1000001'],
   'ewc.fisherDays': ['60', 60, '0', '3651'],
   'golden.enabled': flag(true),
