@@ -17,6 +17,8 @@ export interface ConsolidateOptions {
   /** Of the draws. Default 0. */
   seed?: number;
   signal?: AbortSignal;
+  /** After each example. */
+  onProgress?: (done: number, total: number) => void;
 }
 
 /**
@@ -53,6 +55,7 @@ export async function consolidateLanguageAdapter(
       });
       await pass.backward(decoder);
       await decoder.addFisher(1 / examples.length);
+      options.onProgress?.(i + 1, examples.length);
     }
     await decoder.write('anchor', await decoder.read('parameters'));
   } catch (error) {

@@ -98,11 +98,17 @@ export interface JobProgress {
 /** Result of a job of training. */
 export interface TrainingResult {
   status: 'success' | 'skipped';
-  /** Why skipped. */
+  /** Why skipped, or not approved. */
   reason?: string;
   /** Published; it is approved if the gate said so, and never active by that alone. */
   version?: string;
   approved?: boolean;
+  /** Whether it was activated as well, where training.deploy wants that. */
+  deployed?: boolean;
+  /** That it was trained from; null: a new adapter. */
+  startVersion?: string | null;
+  /** What else is worth knowing: why a new adapter, no EWC, not deployed. */
+  notes?: string[];
   datasetId: string;
   datasetSize: number;
   diagnostics?: Diagnostics;
@@ -112,17 +118,48 @@ export interface TrainingResult {
   ewcLoss?: number;
   /** λ that was trained with; 0: none. */
   ewcLambda?: number;
+  /**
+   * Where the importance that EWC holds on to is from: computed from earlier feedback in this run; calculated by a job of
+   * /fisher/calculate, whose version it is then; carried by the version that it was trained from; none.
+   */
+  importance?: {
+    source: 'computed' | 'calculated' | 'carried' | 'none';
+    samples?: number;
+    fisherVersion?: string;
+  };
   steps?: number;
   durationSeconds: number;
   golden?: GoldenReport;
+}
+
+/** The result, where there is one. */
+export interface LastRun extends Partial<Omit<TrainingResult, 'status'>> {
+  jobId: string;
+  status: TrainingResult['status'] | 'failed' | 'cancelled';
+  finishedAt: string;
+  error?: string;
+}
+
+/** Result of a job of /fisher/calculate. */
+export interface FisherResult {
+  status: 'success' | 'skipped';
+  /** Why skipped. */
+  reason?: string;
+  /** That it is the importance of. */
+  adapterVersion: string;
+  /** That keeps it, of the adapter `<lora.project>/fisher`. */
+  fisherVersion?: string;
+  numSamples: number;
+  numParameters: number;
+  durationSeconds: number;
 }
 
 export interface TrainingStatus {
   isTraining: boolean;
   currentJob: Job | undefined;
   lastJob: Job | undefined;
-  /** Of the last run of training that ended, also where it failed. */
-  lastRun: (Partial<TrainingResult> & { error?: string }) | undefined;
+  /** Of the last job of training that ended, also where it failed or was cancelled. */
+  lastRun: LastRun | undefined;
   queue: Record<JobState, number>;
   schedules: ScheduleStatus[];
 }

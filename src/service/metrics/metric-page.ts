@@ -24,7 +24,7 @@ export class MetricPage {
   readonly #to: Instruments;
   readonly #options: MetricPageOptions;
   readonly #model: { model: string };
-  #lastSuccess: Partial<TrainingResult> | undefined;
+  #lastSuccess: Partial<Omit<TrainingResult, 'status'>> | undefined;
   /** Whether jobs of before this process have been looked through. */
   #looked = false;
   #lastValidation: { report: GoldenReport; version: string | undefined } | undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { silentLogger } from '../../../src/logger.js';
 import type {
+  LastRun,
   LearningService,
   LoraStatus,
   TrainingResult,
@@ -21,7 +22,9 @@ const report = (validatedAt: string, passRate: number) =>
     provenance: { validatedAt },
   }) as unknown as GoldenReport;
 
-const success = (version: string, finalLoss: number): TrainingResult => ({
+const success = (version: string, finalLoss: number): TrainingResult & LastRun => ({
+  jobId: 'job-1',
+  finishedAt: '2026-01-01T00:00:00.000Z',
   status: 'success',
   version,
   datasetId: 'feedback_7d',
@@ -144,7 +147,7 @@ describe('metrics of the service', () => {
       asked++;
       return { jobs, next: undefined };
     };
-    const lastRun: { status: 'skipped' | 'success' } = { status: 'skipped' };
+    const lastRun: LastRun = { jobId: 'job-2', finishedAt: '2026-01-02T00:00:00.000Z', status: 'skipped' };
     const { samples } = await open({ jobs: jobsBefore, trainingStatus: async () => ({ ...idle, lastRun }) });
     const labels = { model: 'tiny', version_id: 'v1.1' };
     expect(await samples('training_loss')).toEqual([{ name: 'training_loss', labels, value: 0.5 }]);
