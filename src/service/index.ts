@@ -5,6 +5,13 @@ export type { Scope, ServiceToken } from './config/kinds.js';
 export { type ConfigSource, type LoadConfigOptions, type LoadedConfig, loadConfig } from './config/load.js';
 export { Secret } from './config/secret.js';
 export {
+  type LearningServiceOptions,
+  type LearningWorker,
+  openLearningService,
+  openLearningWorker,
+} from './engine/learning-service.js';
+export type * from './engine/operations.js';
+export {
   FEEDBACK_TYPES,
   type Feedback,
   type FeedbackInput,
@@ -44,9 +51,9 @@ export {
 } from './golden/comparison.js';
 export {
   type AnswerGenerator,
+  type AnswerPrompt,
   type AnswerSource,
   answersByModel,
-  type GenerateAnswer,
   type GoldenReport,
   type Judgement,
   type JudgeOptions,
@@ -84,4 +91,4 @@ export { type JobContext, type JobHandler, JobWorker, type JobWorkerOptions } fr
 export { openServiceLogger, type ServiceLoggerOptions } from './logging/service-logger.js';
 export { METRICS, type MetricDeclaration, type MetricName } from './metrics/declarations.js';
 export { type ScheduleOptions, Scheduler, type SchedulerOptions, type ScheduleStatus } from './scheduler/scheduler.js';
-export { openFeedbackStore, postgresSettings } from './stores.js';
+export { openFeedbackStore, openJobQueue, openVersionStore, postgresSettings } from './stores.js';

@@ -9,6 +9,8 @@ export interface ReconcileOptions extends OperationOptions {
   name?: string;
   /** The weights of a version, in a form that the driver takes. Default: sourceOf. */
   load?: (version: LoadedVersion) => Promise<AdapterSource> | AdapterSource;
+  /** false: the base model, whatever the store says. Default: true. */
+  adapters?: boolean;
 }
 
 export interface Reconciled {
@@ -31,8 +33,9 @@ const MAX_ROUNDS = 20;
 export async function reconcile(
   versions: AdapterVersions,
   driver: ServingDriver,
-  { name = versions.adapter, load = sourceOf, ...options }: ReconcileOptions = {},
+  { name = versions.adapter, load = sourceOf, adapters = true, ...options }: ReconcileOptions = {},
 ): Promise<Reconciled> {
+  const wantedBy = (state: VersionState) => (adapters ? activeOf(state) : null);
   let changed = false;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const state = await versions.state();
@@ -72,7 +75,7 @@ export async function sourceOf({ version, files }: LoadedVersion): Promise<Adapt
   throw new LorakeetError('ERR_FORMAT_UNSUPPORTED', `the files of ${version}: got ${got}, expected ${expected}`);
 }
 
-function wantedBy({ disabled, aliases }: VersionState): string | null {
+function activeOf({ disabled, aliases }: VersionState): string | null {
   return disabled ? null : (aliases.active ?? null);
 }
 
@@ -96,7 +99,7 @@ async function bring(
   return driver.deploy(request, {
     ...options,
     confirm: async () => {
-      if (wantedBy(await versions.state()) === wanted) return;
+      if (activeOf(await versions.state()) === wanted) return;
       throw new LorakeetError('ERR_ABORTED', `${name} ${wanted}: the store says something else by now`);
     },
   });

@@ -226,7 +226,7 @@ export interface LoraRequest {
   reason?: string;
   /** Also an unapproved version; needs a reason. */
   override?: boolean;
-  /** What the caller believes to be active, null for nothing; else 409. */
+  /** What the caller believes to be active (of promote: to be known-good), null for nothing; else ERR_VERSION_CONFLICT. */
   expect?: string | null;
 }
 
@@ -236,7 +236,7 @@ export interface LoraResult {
   fromVersion: string | null;
   toVersion: string | null;
   durationMs: number;
-  /** serving.timeoutSeconds in ms, and whether it was kept. */
+  /** serving.timeoutSeconds in ms, and whether every replica was there by then. */
   targetMs: number;
   withinTarget: boolean;
 }
@@ -329,7 +329,10 @@ export interface LearningService {
   activate(request: LoraRequest & { adapterVersion: string }, caller: Caller): Promise<LoraResult>;
   /** Lifts the kill switch by activating this version; rejects as activate(). */
   enable(request: LoraRequest & { adapterVersion: string }, caller: Caller): Promise<LoraResult>;
-  /** The kill switch. Resolves when the base model is what answers; the store says so even where serving cannot be reached. */
+  /**
+   * The kill switch. Resolves when the base model is what answers; the store says so even where serving cannot be reached.
+   * With an adapterVersion or `expect` it rejects with ERR_VERSION_CONFLICT where something else is active.
+   */
   disable(request: LoraRequest, caller: Caller): Promise<LoraResult>;
   /** To adapterVersion, else known-good, else previous. Rejects with ERR_NO_ROLLBACK_TARGET, and as activate(). */
   rollback(request: LoraRequest, caller: Caller): Promise<LoraResult>;

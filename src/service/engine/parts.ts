@@ -7,6 +7,7 @@ import type { ServiceConfig } from '../config/keys.js';
 import type { FeedbackStore } from '../feedback/feedback-store.js';
 import type { Clock } from '../jobs/clock.js';
 import type { JobQueue } from '../jobs/job.js';
+import type { JobHandler } from '../jobs/worker.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { ServiceEvents } from './events.js';
 import type { LearningService } from './operations.js';
@@ -43,4 +44,11 @@ export interface ServiceParts {
   readonly lora: Pick<LearningService, 'activate' | 'loraStatus'>;
   /** Has the worker of this process, if there is one, look for jobs at once: to be called after enqueue. */
   wakeWorker(): void;
+}
+
+/** Everything about learning, made of the parts. */
+export interface Learning
+  extends Pick<LearningService, 'train' | 'trainFile' | 'calculateFisher' | 'validate' | 'trainingStatus'> {
+  /** Of all jobs of queueName. */
+  handleJob: JobHandler;
 }

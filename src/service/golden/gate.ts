@@ -20,10 +20,10 @@ import { encodeGoldenOutputs, type GoldenOutputs } from './outputs.js';
 import { type GoldenPrompt, type GoldenSource, type GoldenSuite, sha256Of } from './suite.js';
 
 /** Answers a prompt, the same each time. */
-export type GenerateAnswer = (prompt: GoldenPrompt, signal?: AbortSignal) => Promise<string>;
+export type AnswerPrompt = (prompt: GoldenPrompt, signal?: AbortSignal) => Promise<string>;
 
 export interface AnswerGenerator {
-  generate: GenerateAnswer;
+  generate: AnswerPrompt;
 }
 
 /** Who answers the cases: a model, now; or somebody earlier, in a file. */
@@ -125,7 +125,7 @@ export function answersByModel(
   model: LanguageModel,
   { adapter, maxNewTokens = 192 }: { adapter?: LanguageAdapter; maxNewTokens?: number } = {},
 ): AnswerGenerator {
-  const generate: GenerateAnswer = async (prompt, signal) => {
+  const generate: AnswerPrompt = async (prompt, signal) => {
     const { text } = await model.generate(prompt as Parameters<LanguageModel['generate']>[0], {
       adapter,
       maxNewTokens,

@@ -56,6 +56,7 @@ export class JobWorker {
   #stopping: Promise<void> | undefined;
   #loop: Promise<void> | undefined;
   #run: JobRun | undefined;
+  #lastLook: { at: Date; error?: string } | undefined;
   #wake = () => {};
   #awake = false;
 
@@ -93,6 +94,11 @@ export class JobWorker {
     this.#wake();
   }
 
+  /** When it last asked the queue for a job, and why it got no answer, if so; undefined before the first time. */
+  get lastLook(): { at: Date; error?: string } | undefined {
+    return this.#lastLook;
+  }
+
   /** The id of the job under way. */
   get running(): string | undefined {
     return this.#run?.id;
@@ -126,10 +132,13 @@ export class JobWorker {
   }
 
   async #claim(): Promise<ClaimedJob | undefined> {
-    const { name, leaseMs, maxRunning, logger } = this.#options;
+    const { name, leaseMs, maxRunning, clock, logger } = this.#options;
     try {
-      return await this.#queue.claim(this.#queueName, { worker: name, leaseMs, maxRunning });
+      const job = await this.#queue.claim(this.#queueName, { worker: name, leaseMs, maxRunning });
+      this.#lastLook = { at: new Date(clock.now()) };
+      return job;
     } catch (error) {
+      this.#lastLook = { at: new Date(clock.now()), error: (error as Error).message };
       logger.error(`jobs: ${this.#queueName}: cannot look for jobs: ${(error as Error).message}`);
       return undefined;
     }
