@@ -19,7 +19,7 @@ const FREE: ReadonlySet<string> = new Set([
   'validationMetrics',
 ]);
 
-const toSnake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+export const toSnake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const toCamel = (name: string) => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 /** { knownGood: 'v1.2' } → { known_good: 'v1.2' } */

@@ -2,7 +2,7 @@
 import { fail } from '../../checks.js';
 import { type Feedback, type FeedbackInput, idOfContent, type JsonObject, requireFeedback } from './feedback.js';
 
-const FIELDS = {
+export const FEEDBACK_FIELDS = {
   id: 'id',
   created_at: 'createdAt',
   feedback_type: 'type',
@@ -16,7 +16,7 @@ const FIELDS = {
 
 /** For JSON.stringify, which writes the date and leaves out what is undefined. */
 export function rowOfFeedback(feedback: FeedbackInput): JsonObject {
-  const row = Object.entries(FIELDS).map(([name, key]) => [name, feedback[key]]);
+  const row = Object.entries(FEEDBACK_FIELDS).map(([name, key]) => [name, feedback[key]]);
   return Object.fromEntries(row);
 }
 
@@ -25,19 +25,24 @@ export function rowOfFeedback(feedback: FeedbackInput): JsonObject {
  * ERR_INVALID_ARGUMENT naming the field.
  */
 export function feedbackOfRow(row: JsonObject): Feedback {
-  const input: Record<string, unknown> = {};
-  for (const [name, content] of Object.entries(row)) {
-    if (!Object.hasOwn(FIELDS, name)) {
-      fail('ERR_INVALID_ARGUMENT', name, content, `no such field (known: ${Object.keys(FIELDS).join(', ')})`);
-    }
-    if (content !== null) input[FIELDS[name as keyof typeof FIELDS]] = content;
-  }
-  if (typeof input.createdAt === 'string') input.createdAt = timeOf(input.createdAt);
-  return requireFeedback('feedback', input as unknown as FeedbackInput, () => idOfContent(JSON.stringify(row)));
+  return requireFeedback('feedback', inputOfRow(row), () => idOfContent(JSON.stringify(row)));
 }
 
-/** With a time zone: a time without would be another one on every machine. */
-function timeOf(text: string): Date {
+/** Only names and the time are looked at: stores check the rest. Throws ERR_INVALID_ARGUMENT naming the field. */
+export function inputOfRow(row: JsonObject): FeedbackInput {
+  const input: Record<string, unknown> = {};
+  for (const [name, content] of Object.entries(row)) {
+    if (!Object.hasOwn(FEEDBACK_FIELDS, name)) {
+      fail('ERR_INVALID_ARGUMENT', name, content, `no such field (known: ${Object.keys(FEEDBACK_FIELDS).join(', ')})`);
+    }
+    if (content !== null) input[FEEDBACK_FIELDS[name as keyof typeof FEEDBACK_FIELDS]] = content;
+  }
+  if (typeof input.createdAt === 'string') input.createdAt = timeOf(input.createdAt);
+  return input as unknown as FeedbackInput;
+}
+
+/** With a time zone: a time without would be another one on every machine. Throws ERR_INVALID_ARGUMENT. */
+export function timeOf(text: string): Date {
   const iso = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)$/.test(text);
   const time = new Date(
     text.replace(' ', 'T').replace(/([+-]\d\d)(\d\d)?$/, (_, hours, minutes = '00') => `${hours}:${minutes}`),
