@@ -54,7 +54,6 @@ export const ERROR_CODES = {
   ERR_JOB_NOT_FOUND: 'There is no job of that id.',
   ERR_JOB_LOST: 'A job does not belong to its worker any more: the lease ended, and another has it or has finished it.',
   ERR_SCHEDULER_UNAVAILABLE: 'The package that reads cron expressions is not installed: npm install croner.',
-  ERR_HTTP_UNAVAILABLE: 'A package that serves HTTP is not installed; the message names them.',
   ERR_PACKAGE_MISSING: 'An optional package that the service needs here is not installed; the message names it.',
   ERR_INVALID_STATE: 'The call does not fit the present state of the object; the message says what has to come first.',
   ERR_CONTEXT_FULL: 'A sequence of tokens is longer than the model or the cache can hold.',

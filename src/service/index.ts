@@ -70,6 +70,8 @@ export {
   readGoldenSuite,
 } from './golden/suite.js';
 export { type ValidateOptions, validate } from './golden/validate.js';
+export { createHttpApp, type HttpAppOptions, type HttpConfig } from './http/app.js';
+export { type ServedService, type ServeOptions, serve } from './http/serve.js';
 export { type Clock, systemClock } from './jobs/clock.js';
 export type {
   Claim,

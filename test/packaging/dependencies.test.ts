@@ -9,8 +9,7 @@ const names = (section: string) => Object.keys(manifest[section] ?? {}).sort();
 /** Used without an import: run as a command, read by the C++ build, or ambient types. */
 const TOOLS = [
   // to be imported by the service's routes and the command line, which are being made
-  ...['@fastify/rate-limit', '@fastify/swagger', '@fastify/swagger-ui', '@types/autocannon', 'autocannon', 'commander'],
-  ...['fastify', 'fastify-type-provider-zod', 'openapi-types', 'playwright-core'],
+  ...['@types/autocannon', 'autocannon', 'commander', 'playwright-core'],
   '@biomejs/biome',
   '@types/cli-progress',
   '@types/node',

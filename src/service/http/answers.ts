@@ -118,6 +118,7 @@ export const loraStatus = named(
     known_good: version,
     quarantined: names,
     sequence: count,
+    version_count: count,
     serving: z.array(servingReport),
     history: z.array(change),
   } satisfies WireShape<LoraStatus>),

@@ -7,7 +7,8 @@ import type { ServiceConfig } from '../config/keys.js';
 import type { LearningService } from '../engine/operations.js';
 import { CallerList, requireOwnSite } from './access.js';
 import { registerDocument, registerPage } from './openapi.js';
-import { requirePackages } from './packages.js';
+import { loadHttpPackages } from './packages.js';
+import { registerDashboard } from './pages.js';
 import { bodyOf, HttpProblem, problemOf } from './problems.js';
 import type { TimeLimit } from './route.js';
 import { callerOf, registerRoutes } from './routing.js';
@@ -35,7 +36,7 @@ const CLIENT_WENT_AWAY = 499;
 
 /**
  * The routes of docs/http-api.md as a fastify app, which does not listen yet and does not close the service. Rejects with
- * ERR_HTTP_UNAVAILABLE without the packages that it needs.
+ * ERR_PACKAGE_MISSING without the packages that it needs.
  */
 export async function createHttpApp(
   service: LearningService,
@@ -51,7 +52,7 @@ export async function buildApp(
   config: HttpConfig,
   { logger = consoleLogger }: HttpAppOptions,
 ): Promise<HttpApp> {
-  const packages = await requirePackages();
+  const packages = await loadHttpPackages();
   const settings = config.service;
   const requestMs = Math.ceil(settings.requestTimeoutSeconds * 1000);
   const limits: Record<TimeLimit, number> = {
@@ -141,6 +142,7 @@ export async function buildApp(
     ...{ service, running, limits, limitRate },
     explain: (error, request) => bodyOf(problemFor(error, request), request.id),
   });
+  registerDashboard(app, limitRate);
   await registerPage(app, packages);
   return { app, running };
 }

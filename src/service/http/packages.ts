@@ -1,21 +1,16 @@
 /** The packages that HTTP needs, loaded when it is served. */
-import { LorakeetError } from '../../errors.js';
+import { loadPackage } from '../optional-package.js';
 
-const loadPackages = async () => ({
-  fastify: (await import('fastify')).default,
-  rateLimit: (await import('@fastify/rate-limit')).default,
-  swagger: (await import('@fastify/swagger')).default,
-  swaggerUi: (await import('@fastify/swagger-ui')).default,
-});
-
-export type HttpPackages = Awaited<ReturnType<typeof loadPackages>>;
-
-export const HTTP_PACKAGES = ['fastify', '@fastify/rate-limit', '@fastify/swagger', '@fastify/swagger-ui'];
-
-/** Rejects with ERR_HTTP_UNAVAILABLE. */
-export async function requirePackages(load = loadPackages): Promise<HttpPackages> {
-  return load().catch((cause) => {
-    const text = `HTTP needs packages that are not all installed: npm install ${HTTP_PACKAGES.join(' ')}`;
-    throw new LorakeetError('ERR_HTTP_UNAVAILABLE', text, { cause });
-  });
+/** Rejects with ERR_PACKAGE_MISSING. */
+export async function loadHttpPackages() {
+  const [{ default: fastify }, { default: rateLimit }, { default: swagger }, { default: swaggerUi }] =
+    await Promise.all([
+      loadPackage('HTTP', 'fastify', () => import('fastify')),
+      loadPackage('HTTP', '@fastify/rate-limit', () => import('@fastify/rate-limit')),
+      loadPackage('HTTP', '@fastify/swagger', () => import('@fastify/swagger')),
+      loadPackage('HTTP', '@fastify/swagger-ui', () => import('@fastify/swagger-ui')),
+    ]);
+  return { fastify, rateLimit, swagger, swaggerUi };
 }
+
+export type HttpPackages = Awaited<ReturnType<typeof loadHttpPackages>>;

@@ -32,8 +32,8 @@ export const HTTP_PROBLEMS = {
 export type HttpProblemCode = keyof typeof HTTP_PROBLEMS;
 export type ProblemCode = HttpProblemCode | LorakeetErrorCode;
 
-/** Of what the service itself refuses; any other code is a 500. */
-const STATUSES: Partial<Record<LorakeetErrorCode, number>> = {
+/** Of codes of docs/errors.md; any other is a 500. */
+export const SERVICE_STATUSES: Partial<Record<LorakeetErrorCode, number>> = {
   ERR_INVALID_ARGUMENT: 422,
   ERR_INVALID_CONFIG: 422,
   ERR_NOT_FINITE: 422,
@@ -108,7 +108,7 @@ const INTERNAL: Problem = {
 
 export function statusOf(code: ProblemCode): number {
   if (Object.hasOwn(HTTP_PROBLEMS, code)) return HTTP_PROBLEMS[code as HttpProblemCode][0];
-  return STATUSES[code as LorakeetErrorCode] ?? 500;
+  return SERVICE_STATUSES[code as LorakeetErrorCode] ?? 500;
 }
 
 /** Whatever was thrown, by routes, service or fastify. What is unforeseen says nothing of itself. */

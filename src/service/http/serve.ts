@@ -29,7 +29,7 @@ const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
 
 /**
  * Listens on service.host and service.port. Rejects with ERR_INVALID_CONFIG for an address that cannot be had, or that others
- * can reach while there are no tokens, and with ERR_HTTP_UNAVAILABLE; the service is not closed then.
+ * can reach while there are no tokens, and with ERR_PACKAGE_MISSING; the service is not closed then.
  */
 export async function serve(
   service: LearningService,

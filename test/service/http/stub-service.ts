@@ -53,7 +53,15 @@ export const goldenReport: GoldenReport = {
 };
 
 const status: LoraStatus = {
-  ...{ enabled: true, active: 'v1.1', previous: 'v1.0', knownGood: null, quarantined: ['v0.9'], sequence: 4 },
+  ...{
+    enabled: true,
+    active: 'v1.1',
+    previous: 'v1.0',
+    knownGood: null,
+    quarantined: ['v0.9'],
+    sequence: 4,
+    versionCount: 3,
+  },
   serving: [{ target: 'in-process', version: 'v1.1', settled: true }],
   history: [
     {
