@@ -1,6 +1,6 @@
 /** Wire forms of jobs, and of training. */
 import { z } from 'zod';
-import type { JobProgress, TrainingResult, TrainingStatus } from '../engine/operations.js';
+import type { FisherResult, JobProgress, LastRun, TrainingResult, TrainingStatus } from '../engine/operations.js';
 import type { Diagnostics } from '../feedback/training-examples.js';
 import { JOB_STATES, type Job, type JobPage } from '../jobs/job.js';
 import type { ScheduleStatus } from '../scheduler/scheduler.js';
@@ -41,6 +41,9 @@ const trainingResult = {
   reason: z.string().optional(),
   version: z.string().optional(),
   approved: z.boolean().optional(),
+  deployed: z.boolean().optional(),
+  start_version: about('That it was trained from; null: a new adapter.', z.string().nullish()),
+  notes: z.array(z.string()).optional(),
   dataset_id: z.string(),
   dataset_size: count,
   diagnostics: diagnostics.optional(),
@@ -54,10 +57,36 @@ const trainingResult = {
   final_loss: z.number().optional(),
   ewc_loss: z.number().optional(),
   ewc_lambda: z.number().optional(),
+  importance: z
+    .object({
+      source: z.enum(['computed', 'calculated', 'carried', 'none']),
+      samples: count.optional(),
+      fisher_version: z.string().optional(),
+    })
+    .optional(),
   steps: count.optional(),
   duration_seconds: z.number(),
   golden: goldenReport.optional(),
 } satisfies WireShape<TrainingResult>;
+
+const fisherResult = {
+  status: z.enum(['success', 'skipped']),
+  reason: z.string().optional(),
+  adapter_version: z.string(),
+  fisher_version: z.string().optional(),
+  num_samples: count,
+  num_parameters: count,
+  duration_seconds: z.number(),
+} satisfies WireShape<FisherResult>;
+
+const { status: _, ...outcome } = trainingResult;
+const lastRun = z.object({
+  ...z.object(outcome).partial().shape,
+  job_id: z.string(),
+  status: z.enum(['success', 'skipped', 'failed', 'cancelled']),
+  finished_at: instant,
+  error: z.string().optional(),
+} satisfies WireShape<LastRun>);
 
 export const job = named(
   'Job',
@@ -85,9 +114,9 @@ export const job = named(
     progress: progress.optional(),
     checkpoint: about('What the next attempt goes on from.', z.unknown().optional()),
     result: about(
-      'Of training: as last_run of GET /training/status.',
+      'Of training, of Fisher information, or the report of the gate, by the kind of the job.',
       z
-        .looseObject({ ...goldenReport.shape, ...trainingResult })
+        .looseObject({ ...goldenReport.shape, ...fisherResult, ...trainingResult })
         .partial()
         .optional(),
     ),
@@ -129,10 +158,7 @@ export const trainingStatus = named(
     is_training: z.boolean(),
     current_job: job.optional(),
     last_job: job.optional(),
-    last_run: z
-      .object({ ...trainingResult, error: z.string() })
-      .partial()
-      .optional(),
+    last_run: lastRun.optional(),
     queue: about('How many jobs are in each state.', z.record(z.enum(JOB_STATES), count)),
     schedules: z.array(schedule),
   } satisfies WireShape<TrainingStatus>),

@@ -121,7 +121,7 @@ export function stubService(overrides: Partial<LearningService> = {}): StubServi
         isTraining: true,
         currentJob: jobOf('job-1'),
         lastJob: undefined,
-        lastRun: { status: 'skipped', golden: goldenReport },
+        lastRun: { jobId: 'job-0', status: 'skipped', finishedAt: AT.toISOString(), golden: goldenReport },
       },
       queue: { queued: 1, running: 1, completed: 2, failed: 0, cancelled: 0 },
       schedules: [
