@@ -18,7 +18,7 @@ namespace lorakeet {
 namespace {
 
 // Changes with every change of the addon's functions; src/kernels/addon.ts expects the same number.
-constexpr uint32_t kBindingVersion = 8;
+constexpr uint32_t kBindingVersion = 9;
 
 #if defined(_WIN32)
 
@@ -65,48 +65,63 @@ void* open_symbol(const std::string& path, const char* symbol, std::string* reas
 
 #endif
 
-struct CudaModule {
-  const lorakeet_kernels* kernels = nullptr;
-  lorakeet_cuda_failure_function failure = nullptr;
+// A table of the CUDA module, or why there is none.
+template <typename Table>
+struct CudaTable {
+  const Table* table = nullptr;
   std::string reason;
 };
 
-CudaModule open_cuda() {
-  CudaModule module;
-  // The variable names another build of the module, as tests do.
+// The variable names another build of the module, as tests do.
+std::string cuda_path() {
   const char* named = std::getenv("LORAKEET_CUDA_MODULE");
-  const std::string path = named && *named ? named : own_folder() + "/" + kCudaFile;
+  return named && *named ? named : own_folder() + "/" + kCudaFile;
+}
+
+template <typename Table>
+CudaTable<Table> open_cuda(const char* entry, uint32_t abi) {
+  CudaTable<Table> opened;
+  const std::string path = cuda_path();
   if (!std::ifstream(path)) {
-    module.reason = "the CUDA module was not built (there is no " + path.substr(path.find_last_of("/\\") + 1) + ")";
-    return module;
+    opened.reason = "the CUDA module was not built (there is no " + path.substr(path.find_last_of("/\\") + 1) + ")";
+    return opened;
   }
-  void* symbol = open_symbol(path, LORAKEET_CUDA_ENTRY, &module.reason);
-  void* failure = symbol ? open_symbol(path, LORAKEET_CUDA_FAILURE, &module.reason) : nullptr;
-  if (!failure) return module;
-  module.failure = reinterpret_cast<lorakeet_cuda_failure_function>(failure);
-  char reason[512] = "";
-  const lorakeet_kernels* kernels = reinterpret_cast<lorakeet_cuda_kernels_function>(symbol)(reason, sizeof(reason));
-  if (!kernels) {
-    module.reason = reason;
-  } else if (kernels->abi_version != LORAKEET_KERNELS_ABI) {
-    module.reason = path + " has kernel ABI " + std::to_string(kernels->abi_version) + ", expected " +
-                    std::to_string(LORAKEET_KERNELS_ABI);
+  void* const symbol = open_symbol(path, entry, &opened.reason);
+  if (!symbol) return opened;
+  char reason[2048] = "";
+  const Table* const table = reinterpret_cast<const Table* (*)(char*, size_t)>(symbol)(reason, sizeof(reason));
+  if (!table) {
+    opened.reason = reason;
+  } else if (table->abi_version != abi) {
+    opened.reason =
+        path + " has ABI " + std::to_string(table->abi_version) + " of " + entry + ", expected " + std::to_string(abi);
   } else {
-    module.kernels = kernels;
+    opened.table = table;
   }
-  return module;
+  return opened;
 }
 
 std::atomic<lorakeet_cuda_failure_function> cuda_failure{nullptr};
 
+// What the table's operations say of their failures.
+template <typename Table>
+CudaTable<Table> with_failures(CudaTable<Table> opened) {
+  if (!opened.table) return opened;
+  void* const symbol = open_symbol(cuda_path(), LORAKEET_CUDA_FAILURE, &opened.reason);
+  if (!symbol) return {nullptr, opened.reason};
+  cuda_failure = reinterpret_cast<lorakeet_cuda_failure_function>(symbol);
+  return opened;
+}
+
 // Opened once per process, by whichever environment asks first.
-const CudaModule& cuda() {
-  static const CudaModule module = [] {
-    CudaModule opened = open_cuda();
-    cuda_failure = opened.failure;
-    return opened;
-  }();
-  return module;
+const CudaTable<lorakeet_kernels>& cuda() {
+  static const auto opened = with_failures(open_cuda<lorakeet_kernels>(LORAKEET_CUDA_ENTRY, LORAKEET_KERNELS_ABI));
+  return opened;
+}
+
+const CudaTable<lorakeet_decoder>& cuda_decoder() {
+  static const auto opened = with_failures(open_cuda<lorakeet_decoder>(LORAKEET_CUDA_DECODER, LORAKEET_DECODER_ABI));
+  return opened;
 }
 
 // ": " and what the CUDA module says about a failure on this thread that it has not yet told, if there is one.
@@ -121,7 +136,7 @@ std::string cuda_reason() {
 const lorakeet_kernels* find_kernels(const std::string& device, const std::string& isa, std::string* reason) {
   if (device == "cuda") {
     *reason = cuda().reason;
-    return cuda().kernels;
+    return cuda().table;
   }
   if (device != "cpu") {
     *reason = "device: got '" + device + "', expected 'cpu' or 'cuda'";
@@ -138,8 +153,8 @@ const lorakeet_kernels* find_kernels(const std::string& device, const std::strin
 
 const lorakeet_decoder* find_decoder(const std::string& device, const std::string& isa, std::string* reason) {
   if (device == "cuda") {
-    *reason = "there is no language-model decoder for CUDA";
-    return nullptr;
+    *reason = cuda_decoder().reason;
+    return cuda_decoder().table;
   }
   const lorakeet_kernels* kernels = find_kernels(device, isa, reason);
   return kernels ? lorakeet_cpu_decoder(kernels->device) : nullptr;
@@ -177,9 +192,11 @@ void pin_module() {
   });
 }
 
-// info(withCuda): { bindingVersion, kernelsAbi, instructionSets: string[], stateDtypes: number,
-//                   cudaDevice?: string, cudaReason?: string, cudaStateDtypes?: number }
-// Opening the CUDA module is slow, so its fields are there only when asked for. stateDtypes are the table's bits.
+// info(withCuda, withDecoder): { bindingVersion, kernelsAbi, instructionSets: string[], stateDtypes: number,
+//                                cudaDevice?: string, cudaReason?: string, cudaStateDtypes?: number,
+//                                decoderDevice?: string, decoderReason?: string }
+// Opening the CUDA module is slow, and so is cuBLAS, which its decoder needs: their fields are there only when asked
+// for. stateDtypes are the table's bits.
 Napi::Value info(const Napi::CallbackInfo& call) {
   const Napi::Env env = call.Env();
   Napi::Object result = Napi::Object::New(env);
@@ -192,9 +209,13 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   result.Set("instructionSets", sets);
   result.Set("stateDtypes", lorakeet_cpu_kernels(0)->state_dtypes);
   if (call[0].IsBoolean() && call[0].As<Napi::Boolean>()) {
-    result.Set("cudaDevice", cuda().kernels ? cuda().kernels->device : "");
+    result.Set("cudaDevice", cuda().table ? cuda().table->device : "");
     result.Set("cudaReason", cuda().reason);
-    result.Set("cudaStateDtypes", cuda().kernels ? cuda().kernels->state_dtypes : 0);
+    result.Set("cudaStateDtypes", cuda().table ? cuda().table->state_dtypes : 0);
+  }
+  if (call[1].IsBoolean() && call[1].As<Napi::Boolean>()) {
+    result.Set("decoderDevice", cuda_decoder().table ? cuda_decoder().table->device : "");
+    result.Set("decoderReason", cuda_decoder().reason);
   }
   return result;
 }

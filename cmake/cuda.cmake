@@ -15,7 +15,11 @@ option(LORAKEET_CUDA_SHIM "Also build the CUDA kernels for the host, for tests" 
 
 set(LORAKEET_CUDA_HOST_SOURCES
   native/cuda/module.cc native/cuda/pool.cc native/cuda/lane.cc native/cuda/slot_table.cc native/cuda/settings.cc
-  native/cuda/plan.cc native/cpu/crew.cc)
+  native/cuda/plan.cc native/cuda/decoder/adapter.cc native/cuda/decoder/cache.cc native/cuda/decoder/engine.cc
+  native/cuda/decoder/lora.cc native/cuda/decoder/model.cc native/cuda/decoder/pass.cc
+  native/cuda/decoder/pass_memory.cc native/cuda/decoder/products.cc native/cuda/decoder/steps.cc
+  native/cuda/decoder/table.cc native/cuda/decoder/tiles.cc native/decoder/targets.cc native/decoder/weight_rows.cc
+  native/decoder/weights.cc native/cpu/crew.cc)
 
 function(lorakeet_cuda_module target)
   set_target_properties(${target} PROPERTIES PREFIX "lib"
@@ -24,7 +28,7 @@ function(lorakeet_cuda_module target)
     set_target_properties(${target} PROPERTIES SUFFIX ".dll")
   endif()
   target_include_directories(${target} PRIVATE native/include)
-  target_link_libraries(${target} PRIVATE Threads::Threads)
+  target_link_libraries(${target} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
   lorakeet_portable(${target})
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     target_link_options(${target} PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/native/cuda/exports.map")
@@ -33,7 +37,8 @@ function(lorakeet_cuda_module target)
 endfunction()
 
 if(LORAKEET_CUDA_SHIM)
-  add_library(lorakeet_cuda_host MODULE ${LORAKEET_CUDA_HOST_SOURCES} native/cuda/device_host.cc)
+  add_library(lorakeet_cuda_host MODULE ${LORAKEET_CUDA_HOST_SOURCES} native/cuda/device_host.cc
+    native/cuda/decoder/blas_host.cc native/cuda/decoder/launch_host.cc)
   target_link_libraries(lorakeet_cuda_host PRIVATE lorakeet_options)
   lorakeet_cuda_module(lorakeet_cuda_host)
 endif()
@@ -72,7 +77,8 @@ else()
 endif()
 message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${LORAKEET_CUDA_TARGETS}")
 
-add_library(lorakeet_cuda MODULE ${LORAKEET_CUDA_HOST_SOURCES} native/cuda/device_cuda.cu)
+add_library(lorakeet_cuda MODULE ${LORAKEET_CUDA_HOST_SOURCES} native/cuda/device_cuda.cu
+  native/cuda/decoder/blas_cublas.cc native/cuda/decoder/launch_cuda.cu)
 set_target_properties(lorakeet_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
   CUDA_VISIBILITY_PRESET hidden CUDA_ARCHITECTURES "${LORAKEET_CUDA_TARGETS}")
 lorakeet_cuda_module(lorakeet_cuda)

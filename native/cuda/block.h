@@ -10,8 +10,9 @@
 //   sum(count, term)                      Σ_{i < count} term(i), the same in every thread
 //   reduce<V>(tiles, add, store)          one warp per tile: each lane's add(tile, lane, sums) adds to its sums[V], and
 //                                         store(tile, v, Σ over the lanes of sums[v]) is called once for every v
-//   cluster_sum(value)                    the sum of `value` over the blocks of the cluster, in the order of their
-//   ranks cluster_sum(from, to, count)          the same for arrays in shared memory: to[i] = Σ_blocks from[i]
+//   largest(tiles, value, store)          one warp per tile: store(tile, the largest of value(tile, lane) over the
+//   lanes) cluster_sum(value)                    the sum of `value` over the blocks of the cluster, in the order of
+//   their ranks cluster_sum(from, to, count)          the same for arrays in shared memory: to[i] = Σ_blocks from[i]
 //   expect(bytes) load(count, copy) wait  asynchronous copies to shared memory: copy(i) says which, `bytes` how much in
 //                                         all; nothing of it may be read before wait()
 //   prefetch(from, bytes)                 a hint to bring memory closer

@@ -70,6 +70,19 @@ struct Block {
     barrier();
   }
 
+  template <class Value, class Store>
+  LORAKEET_DEVICE void largest(uint32_t tiles, Value value, Store store) const {
+    const uint32_t lane = thread % kLanes;
+    for (uint32_t tile = thread / kLanes; tile < tiles; tile += threads / kLanes) {
+      float most = value(tile, lane);
+      LORAKEET_UNROLL for (uint32_t width = kLanes / 2; width > 0; width /= 2) {
+        most = fmaxf(most, __shfl_xor_sync(~0u, most, width));
+      }
+      if (lane == 0) store(tile, most);
+    }
+    barrier();
+  }
+
   LORAKEET_DEVICE double cluster_sum(double value) const {
     if (ranks == 1) return value;
     if (thread == 0) state->exchange = value;

@@ -5,6 +5,7 @@
 // memory without a barrier between is reported.
 #pragma once
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,17 @@ struct Block {
         }
         store(tile, value, lanes[value]);
       }
+    });
+  }
+
+  template <class Value, class Store>
+  void largest(uint32_t tiles, Value value, Store store) const {
+    for_each(tiles, [&](uint32_t tile) {
+      float lanes[kLanes];
+      for_each(kLanes, [&](uint32_t lane) { lanes[lane] = value(tile, lane); });
+      float most = lanes[0];
+      for (const float other : lanes) most = fmaxf(most, other);
+      store(tile, most);
     });
   }
 

@@ -55,6 +55,8 @@ class Stream {
   void download(void* to, const void* from, size_t bytes);
   void synchronize();
 
+  void* handle() const { return handle_; }  // the runtime's own, of a GPU
+
   void launch(const ApplyBatch& batch);
   void launch(const UpdateBatch& batch, uint32_t clusters);
   void launch(const ConsolidateBatch& batch);

@@ -5,6 +5,7 @@
 
 #include "apply_kernel.h"
 #include "consolidate_kernel.h"
+#include "cuda_check.h"
 #include "device.h"
 #include "transfer_kernel.h"
 #include "update_kernel.h"
@@ -66,18 +67,6 @@ template <class State>
 __global__ void __launch_bounds__(kMostThreads) pack_kernel(const PackBatch batch) {
   const Block block = make_block(nullptr);
   for (uint32_t i = blockIdx.x; i < batch.count; i += gridDim.x) pack_slot<State>(block, batch, i);
-}
-
-std::string describe(const char* what, cudaError_t error) {
-  return std::string(what) + ": " + cudaGetErrorString(error) + " (CUDA error " + std::to_string(error) + ")";
-}
-
-// Reading the error also clears it, so that one which is not sticky does not fail the next call.
-void check(const char* what, cudaError_t error) {
-  if (error == cudaSuccess) return;
-  cudaGetLastError();
-  throw Failure{error == cudaErrorMemoryAllocation ? LORAKEET_OUT_OF_MEMORY : LORAKEET_DEVICE_FAILURE,
-                describe(what, error)};
 }
 
 int attribute(cudaDeviceAttr which) {

@@ -5,7 +5,10 @@
 //   LORAKEET_SHIM_MEMORY_BYTES=n    the device has n bytes of memory
 //   LORAKEET_SHIM_SHARED_BYTES=n    a block can have n bytes of shared memory; by default those of an H200
 //   LORAKEET_SHIM_RANKS=n           a cluster can have n blocks; 1: no clusters
-//   LORAKEET_SHIM_FAIL_LAUNCH=n     the n-th launch from now on fails, once
+//   LORAKEET_SHIM_FAIL_LAUNCH=n     the n-th launch from now on fails, once; products count
+//   LORAKEET_SHIM_NO_BLAS=1         there is no library for products (decoder/blas_host.cc)
+#include "device_host.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +32,8 @@ constexpr size_t kHeader = 256;
 constexpr uint32_t kClusters = 3;
 
 std::atomic<uint64_t> allocated{0};
+
+}  // namespace
 
 uint64_t setting(const char* name, uint64_t otherwise) {
   const char* value = getenv(name);
@@ -60,6 +65,8 @@ void fail_if_told() {
   }
   if (++launches == failing) throw Failure{LORAKEET_DEVICE_FAILURE, "this launch was told to fail"};
 }
+
+namespace {
 
 // Runs run(block, cluster) for every block of every cluster; each block has shared memory of its own.
 template <class Run>

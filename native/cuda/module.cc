@@ -1,9 +1,10 @@
-// The table of kernels.h over lorakeet_pool, and the module's two exports.
+// The table of kernels.h over lorakeet_pool, and the module's exports.
 #include <stdio.h>
 
-#include <new>
 #include <string>
 
+#include "decoder/table.h"
+#include "guard.h"
 #include "lorakeet/cuda.h"
 #include "pool.h"
 
@@ -13,33 +14,21 @@
 #define LORAKEET_EXPORT __attribute__((visibility("default")))
 #endif
 
-using lorakeet::cuda::Failure;
+using lorakeet::cuda::guarded;
 using lorakeet::cuda::Probe;
 
 namespace {
 
 thread_local std::string failure_reason;
 
-lorakeet_status failed(lorakeet_status status, const std::string& reason) {
+}  // namespace
+
+lorakeet_status lorakeet::cuda::failed(lorakeet_status status, const std::string& reason) {
   failure_reason = reason;
   return status;
 }
 
-// Nothing is thrown across the C boundary.
-template <class Operation>
-lorakeet_status guarded(Operation operation) noexcept {
-  failure_reason.clear();
-  try {
-    operation();
-    return LORAKEET_OK;
-  } catch (const Failure& failure) {
-    return failed(failure.status, failure.reason);
-  } catch (const std::bad_alloc&) {
-    return failed(LORAKEET_OUT_OF_MEMORY, "the host has no memory");
-  } catch (...) {
-    return failed(LORAKEET_DEVICE_FAILURE, "an unknown failure");
-  }
-}
+namespace {
 
 lorakeet_status create_pool(const lorakeet_pool_config* config, lorakeet_pool** pool) {
   return guarded([&] { *pool = new lorakeet_pool(*config); });
@@ -84,8 +73,17 @@ lorakeet_status consolidate(lorakeet_pool* pool, const lorakeet_consolidate_batc
 
 }  // namespace
 
-extern "C" LORAKEET_EXPORT const lorakeet_kernels* lorakeet_cuda_kernels(char* reason, size_t reason_size) {
+namespace {
+
+const Probe& device() {
   static const Probe probe = lorakeet::cuda::probe_device();
+  return probe;
+}
+
+}  // namespace
+
+extern "C" LORAKEET_EXPORT const lorakeet_kernels* lorakeet_cuda_kernels(char* reason, size_t reason_size) {
+  const Probe& probe = device();
   if (probe.name.empty()) {
     snprintf(reason, reason_size, "%s", probe.reason.c_str());
     return nullptr;
@@ -107,6 +105,17 @@ extern "C" LORAKEET_EXPORT const lorakeet_kernels* lorakeet_cuda_kernels(char* r
       consolidate,
   };
   return &kernels;
+}
+
+extern "C" LORAKEET_EXPORT const lorakeet_decoder* lorakeet_cuda_decoder(char* reason, size_t reason_size) {
+  const Probe& probe = device();
+  const std::string missing = probe.name.empty() ? probe.reason : lorakeet::cuda::decoder::blas_missing();
+  if (!missing.empty()) {
+    snprintf(reason, reason_size, "%s", missing.c_str());
+    return nullptr;
+  }
+  static const lorakeet_decoder decoder = lorakeet::cuda::decoder::make_table(probe.name.c_str());
+  return &decoder;
 }
 
 extern "C" LORAKEET_EXPORT void lorakeet_cuda_failure(char* reason, size_t reason_size) {

@@ -12,7 +12,7 @@ struct Half {
   uint16_t bits;
 };
 
-inline float to_float(Half half) {
+LORAKEET_BF16_FUNCTION float to_float(Half half) {
   const uint32_t sign = static_cast<uint32_t>(half.bits & 0x8000) << 16, magnitude = half.bits & 0x7fff;
   uint32_t bits = magnitude << 13;
   if (magnitude >= 0x7c00) {
@@ -30,7 +30,7 @@ inline float to_float(Half half) {
 }
 
 // The nearest half, of two the even one; the largest for what lies beyond it. `value` is no NaN.
-inline Half nearest_half(float value) {
+LORAKEET_BF16_FUNCTION Half nearest_half(float value) {
   const uint32_t bits = bits_of(value), sign = (bits >> 16) & 0x8000;
   const uint32_t magnitude = bits & 0x7fffffff;
   if (magnitude >= 0x477ff000) return {static_cast<uint16_t>(sign | 0x7bff)};

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { ERROR_CODES, LorakeetError, type LorakeetErrorCode } from '../errors.js';
 
 /** Changes with every change of the addon's functions; binding/modules.cc has the same number. */
-const BINDING_VERSION = 8;
+const BINDING_VERSION = 9;
 
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -18,7 +18,10 @@ const nodeGypBuild = createRequire(import.meta.url)('node-gyp-build') as {
 
 /** What the addon says of itself. */
 export interface AddonInfo {
-  info(withCuda: boolean): {
+  info(
+    withCuda: boolean,
+    withDecoder?: boolean,
+  ): {
     bindingVersion: number;
     instructionSets: string[];
     /** Bits, by place in STATE_DTYPES. */
@@ -26,6 +29,9 @@ export interface AddonInfo {
     cudaDevice?: string;
     cudaReason?: string;
     cudaStateDtypes?: number;
+    /** The GPU that language models can be computed on. */
+    decoderDevice?: string;
+    decoderReason?: string;
   };
 }
 

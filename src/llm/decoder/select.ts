@@ -16,9 +16,7 @@ export interface DecoderSelection {
 
 /** Throws ERR_BACKEND_UNAVAILABLE, naming the cause, if the backend cannot be had here. */
 function open(name: DecoderName): DecoderBackend {
-  if (name === 'js') return jsDecoder;
-  if (name === 'cpu') return createNativeDecoder();
-  throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', 'backend cuda: it has no language-model decoder');
+  return name === 'js' ? jsDecoder : createNativeDecoder({ device: name });
 }
 
 /**

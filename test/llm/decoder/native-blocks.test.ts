@@ -7,10 +7,8 @@ import { nativeInfo } from '../../../src/kernels/native.js';
 import type { DecoderModel, ForwardOptions } from '../../../src/llm/decoder/contract.js';
 import { jsDecoder } from '../../../src/llm/decoder/js/model.js';
 import { createNativeDecoder } from '../../../src/llm/decoder/native/model.js';
-import { allTargets, batchOf, createRandomModel, randomTokens, randomValues, SHAPE } from './fixtures.js';
-
-const BATCH = batchOf([150, 1, 65, 64, 2]);
-const COEFFICIENTS = randomValues('blocks', BATCH.positions.length, 1).map((value) => value / 100);
+import { COEFFICIENTS, decode, expectClose, learn } from './blocks.js';
+import { allTargets, createRandomModel, SHAPE } from './fixtures.js';
 
 const made: DecoderModel[] = [];
 afterAll(() => {
@@ -21,60 +19,13 @@ const keep = (model: DecoderModel) => {
   return model;
 };
 
-async function createAdapter(model: DecoderModel, seed = 'adapter') {
-  const adapter = model.createAdapter(allTargets(SHAPE), { train: true });
-  await adapter.write('parameters', randomValues(seed, adapter.parameterCount, 0.3));
-  return adapter;
-}
-
-async function learn(model: DecoderModel, options: ForwardOptions = {}) {
-  const adapter = await createAdapter(model);
-  const pass = model.createPass();
-  const { logProbabilities, labels } = await pass.forward(adapter, BATCH, { keep: true, ...options });
-  await pass.backward(adapter, options.coefficients ? undefined : COEFFICIENTS);
-  const gradient = await adapter.read('gradient');
-  await adapter.step({ learningRate: 0.01, step: 1, maxGradNorm: 0.5 });
-  const result = { logProbabilities, labels, gradient, parameters: await adapter.read('parameters') };
-  adapter.close();
-  pass.close();
-  return result;
-}
-
-/** 300 and 40 tokens at once, more than pass through the layers together, then one more each. */
-async function decode(model: DecoderModel) {
-  const adapter = await createAdapter(model);
-  const cache = model.createCache(3, 301);
-  const [long, short] = [randomTokens('long', 301), randomTokens('short', 41)];
-  const logits = [
-    ...(await cache.decode([
-      { sequence: 2, tokens: short.subarray(0, 40) },
-      { sequence: 0, tokens: long.subarray(0, 300), adapter },
-    ])),
-    ...(await cache.decode([
-      { sequence: 0, tokens: long.subarray(300), adapter },
-      { sequence: 2, tokens: short.subarray(40) },
-    ])),
-  ];
-  adapter.close();
-  cache.close();
-  return logits;
-}
-
-function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, budget: number) {
-  const largest = Math.max(...Array.from(expected, Math.abs));
-  expect(found.length).toBe(expected.length);
-  for (let i = 0; i < expected.length; i++) {
-    expect(Math.abs(found[i] - expected[i]), `[${i}]: ${found[i]} and ${expected[i]}`).toBeLessThan(budget * largest);
-  }
-}
-
 describe.skipIf(!nativeInfo().available)('the native decoder, in pieces', () => {
   const reference = keep(createRandomModel(jsDecoder));
 
   for (const isa of nativeInfo().isas) {
     it(`learns as the reference does: ${isa}`, async () => {
       const expected = await learn(reference, { dropout: 0.2, dropoutSeed: 5, sampleSeed: 3 });
-      const model = keep(createRandomModel(createNativeDecoder({ isa }), SHAPE, { threads: 2 }));
+      const model = keep(createRandomModel(createNativeDecoder({ device: 'cpu', isa }), SHAPE, { threads: 2 }));
       for (const options of [{}, { recompute: true }, { recompute: true, coefficients: COEFFICIENTS }]) {
         const found = await learn(model, { dropout: 0.2, dropoutSeed: 5, sampleSeed: 3, ...options });
         expect(found.labels).toEqual(expected.labels);
@@ -84,14 +35,14 @@ describe.skipIf(!nativeInfo().available)('the native decoder, in pieces', () => 
     });
 
     it(`decodes as the reference does: ${isa}`, async () => {
-      const model = keep(createRandomModel(createNativeDecoder({ isa }), SHAPE, { threads: 2 }));
+      const model = keep(createRandomModel(createNativeDecoder({ device: 'cpu', isa }), SHAPE, { threads: 2 }));
       expectClose(await decode(model), await decode(reference), 1e-5);
     });
 
     for (const arithmetic of ['f32', 'bf16'] as const) {
       it(`gives the same bits on any number of threads: ${isa}, ${arithmetic}`, async () => {
         const create = (threads: number) =>
-          keep(createRandomModel(createNativeDecoder({ isa }), SHAPE, { threads, arithmetic }));
+          keep(createRandomModel(createNativeDecoder({ device: 'cpu', isa }), SHAPE, { threads, arithmetic }));
         const [one, five] = [create(1), create(5)];
         expect(await learn(five, { dropout: 0.2 })).toEqual(await learn(one, { dropout: 0.2 }));
         expect(await decode(five)).toEqual(await decode(one));
@@ -99,7 +50,7 @@ describe.skipIf(!nativeInfo().available)('the native decoder, in pieces', () => 
     }
 
     it(`computes in bf16 nearly the same: ${isa}`, async () => {
-      const model = keep(createRandomModel(createNativeDecoder({ isa }), SHAPE, { arithmetic: 'bf16' }));
+      const model = keep(createRandomModel(createNativeDecoder({ device: 'cpu', isa }), SHAPE, { arithmetic: 'bf16' }));
       const [found, expected] = [await learn(model), await learn(reference)];
       expectClose(found.logProbabilities, expected.logProbabilities, 0.02);
       expectClose(found.gradient, expected.gradient, 0.1);

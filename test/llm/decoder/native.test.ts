@@ -10,7 +10,7 @@ import { describeTinyShakespeare } from './tiny-shakespeare.js';
 const { available, reason, isas } = nativeInfo();
 for (const isa of isas) {
   describe(isa, () => {
-    const backend = createNativeDecoder({ isa });
+    const backend = createNativeDecoder({ device: 'cpu', isa });
     describeDecoder(backend, { logProbability: 1e-5, gradient: 1e-3 });
     describeTinyShakespeare(backend, { validation: isa !== 'baseline' });
     describeGoldens(backend, { logit: 1e-4, gradient: 1e-4, step: 1e-2 });

@@ -2,6 +2,7 @@
 import { requireInteger } from '../../../checks.js';
 import { LorakeetError } from '../../../errors.js';
 import { coded, instructionSet, loadAddon } from '../../../kernels/addon.js';
+import type { NativeRequest } from '../../../kernels/native.js';
 import {
   type DecoderBackend,
   type DecoderModel,
@@ -27,16 +28,23 @@ const FIRST_BIAS = 7;
 const LAYER_VECTORS = { input_layernorm: 14, post_attention_layernorm: 15, q_norm: 16, k_norm: 17 } as const;
 const MODEL_TENSORS = ['embed_tokens', 'norm', 'lm_head'] as const;
 
-/** `isa` forces an instruction set. Throws ERR_BACKEND_UNAVAILABLE with the reason where there is no addon. */
-export function createNativeDecoder(request: { isa?: string } = {}): DecoderBackend {
+/** `isa` forces an instruction set. Throws ERR_BACKEND_UNAVAILABLE with the reason where the device cannot be had. */
+export function createNativeDecoder(request: NativeRequest = { device: 'cpu' }): DecoderBackend {
+  const name = request.device;
   const { addon, reason } = loadAddon<DecoderAddon>();
-  if (!addon) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend cpu: ${reason}`);
-  const isa = instructionSet(addon, request.isa);
-  return { name: 'cpu', createModel: (shape, options) => new NativeModel(addon, isa, shape, options) };
+  if (!addon) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend ${name}: ${reason}`);
+  const device = request.device === 'cuda' ? gpu(addon) : instructionSet(addon, request.isa);
+  return { name, createModel: (shape, options) => new NativeModel(addon, { name, device }, shape, options) };
+}
+
+function gpu(addon: DecoderAddon): string {
+  const { decoderDevice, decoderReason } = addon.info(false, true);
+  if (!decoderDevice) throw new LorakeetError('ERR_BACKEND_UNAVAILABLE', `backend cuda: ${decoderReason}`);
+  return decoderDevice;
 }
 
 export class NativeModel implements DecoderModel {
-  readonly backend = 'cpu';
+  readonly backend: 'cpu' | 'cuda';
   readonly device: string;
   readonly shape: DecoderShape;
   readonly options: DecoderOptions;
@@ -45,15 +53,22 @@ export class NativeModel implements DecoderModel {
   readonly #addon: DecoderAddon;
   readonly #written: WrittenRows;
 
-  constructor(addon: DecoderAddon, isa: string, shape: DecoderShape, options: DecoderOptions) {
+  /** `device`: the instruction set, or the name of the GPU. */
+  constructor(
+    addon: DecoderAddon,
+    { name, device }: { name: 'cpu' | 'cuda'; device: string },
+    shape: DecoderShape,
+    options: DecoderOptions,
+  ) {
     checkShape(shape);
     checkOptions(options);
     this.#addon = addon;
-    this.device = isa;
+    this.backend = name;
+    this.device = device;
     this.shape = { ...shape, biases: [...shape.biases], inverseFrequencies: shape.inverseFrequencies.slice() };
     this.options = { ...options };
     this.#written = new WrittenRows(shape);
-    const number = coded(() => addon.createModel('cpu', isa, nativeConfig(shape, options), shape.inverseFrequencies));
+    const number = coded(() => addon.createModel(name, device, nativeConfig(shape, options), shape.inverseFrequencies));
     this.handle = new Handle('model', number, (closed) => addon.closeModel(closed));
     this.weightBytes = addon.modelBytes(number);
   }

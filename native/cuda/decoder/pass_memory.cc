@@ -1,0 +1,105 @@
+#include "pass_memory.h"
+
+namespace lorakeet::cuda::decoder {
+namespace {
+
+// Logits that are there at the same time: more of them read the head less often, and take more memory.
+constexpr size_t kLogits = size_t{1} << 25, kLogitsRecomputing = size_t{1} << 22, kFewestHeadRows = 16;
+
+}  // namespace
+
+// Which layers have memory of their own: those that are kept whole. Of the others, what enters them is kept if it is to
+// be computed again, and all else lies in one state that they share.
+void PassMemory::lay_out(Carver& carver, const DecoderModel& model, const Targets* targets, const PassSize& size) {
+  const auto& config = model.config;
+  const size_t rows = size.tokens, hidden = config.hidden_size, width = config.intermediate_size;
+  const size_t q_width = model.query_width(), k_width = model.key_width(), half = config.head_dim / 2;
+  const uint32_t lowest = size.backward ? targets->lowest_layer() : config.layers;
+  const auto numbers = [&carver](size_t count, size_t each = 1) { return carver.take<float>(count, each); };
+
+  tokens = carver.take<uint32_t>(rows);
+  places = carver.take<uint32_t>(rows);
+  labels = carver.take<uint32_t>(size.targets);
+  sources = carver.take<uint32_t>(size.targets);
+  coefficients = numbers(size.targets);
+  log_probabilities = numbers(size.targets);
+  shape = attention_shape(config, UINT32_MAX, false);
+  tiles = carver.take<QueryTile>(most_query_tiles(shape, rows, size.sequences));
+  cosines = numbers(size.longest, half);
+  sines = numbers(size.longest, half);
+  if (size.backward) {
+    back_shape = attention_shape(config, UINT32_MAX, true);
+    back_tiles = carver.take<QueryTile>(most_query_tiles(back_shape, rows, size.sequences));
+    key_tiles = carver.take<KeyTile>(most_key_tiles(back_shape, rows, size.sequences));
+    along = numbers(rows, config.heads);
+    gradient = numbers(targets->parameters());
+  }
+  output = numbers(rows, hidden);
+  d = size.backward ? numbers(rows, hidden) : nullptr;
+  normed = numbers(rows, hidden);
+  hidden_numbers = targets ? rows * targets->largest_rank() : 0;
+  lora = numbers(hidden_numbers);
+  dropped = size.dropout ? numbers(rows, targets->widest()) : nullptr;
+  const size_t logits_there = size.recompute ? kLogitsRecomputing : kLogits;
+  head_rows = std::min(size.targets, std::max(kFewestHeadRows, logits_there / config.vocab_size));
+  products.lay_out(carver, model, std::max(rows * std::max({hidden, width, q_width}), head_rows * config.vocab_size));
+
+  const auto place_state = [&] {
+    LayerState state{};
+    state.input = state.middle = output;
+    state.q_plain = config.query_key_norms ? numbers(rows, q_width) : nullptr;
+    state.k_plain = config.query_key_norms ? numbers(rows, k_width) : nullptr;
+    state.q = numbers(rows, q_width);
+    state.k = numbers(rows, k_width);
+    state.v = numbers(rows, k_width);
+    state.log_sums = numbers(rows, config.heads);
+    state.attended = numbers(rows, q_width);
+    state.gate = numbers(rows, width);
+    state.up = numbers(rows, width);
+    return state;
+  };
+  const bool all_kept = size.backward && !size.recompute;
+  LayerState shared{};
+  if (!all_kept) shared = place_state();
+  float* const middle = size.recompute ? numbers(rows, hidden) : nullptr;
+  for (uint32_t layer = config.layers; layer-- > lowest;) {
+    layers[layer] = all_kept ? place_state() : shared;
+    layers[layer].input = numbers(rows, hidden);
+    layers[layer].middle = all_kept ? numbers(rows, hidden) : middle;
+  }
+  for (uint32_t layer = 0; layer < lowest; layer++) {
+    layers[layer] = all_kept ? layers[lowest] : shared;
+    layers[layer].input = layers[layer].middle = output;
+  }
+
+  // Working memory that is never needed at the same time lies in the same place.
+  const size_t mark = carver.mark();
+  product = numbers(rows, width);
+  carver.rewind(mark);
+  head_hidden = numbers(head_rows, hidden);
+  d_head_hidden = numbers(head_rows, hidden);
+  logits = numbers(head_rows, config.vocab_size);
+  if (!size.backward) return;
+  carver.rewind(mark);
+  back.normed = normed;
+  back.d_normed = numbers(rows, hidden);
+  back.back = numbers(hidden_numbers);
+  const size_t feed_forward = carver.mark();
+  back.d_gate = numbers(rows, width);
+  back.d_up = numbers(rows, width);
+  carver.rewind(feed_forward);
+  back.d_attended = numbers(rows, q_width);
+  back.dq = numbers(rows, q_width);
+  back.dk = numbers(rows, k_width);
+  back.dv = numbers(rows, k_width);
+}
+
+uint64_t pass_bytes(const DecoderModel& model, const Targets& targets, const PassSize& size) {
+  Carver measure;
+  PassMemory memory;
+  memory.layers.resize(model.config.layers);
+  memory.lay_out(measure, model, &targets, size);
+  return measure.bytes() + Blas::kWorkspaceBytes;
+}
+
+}  // namespace lorakeet::cuda::decoder
