@@ -98,7 +98,8 @@ export class Checkpoints {
       save: async (bytes, step) => {
         const blob = await this.#store.putBlob(bytes);
         this.#supersede();
-        this.#state = { ...this.#state, training: { blob, step, ...facts(step) } };
+        const superseded = this.#state.superseded.filter((one) => one !== blob);
+        this.#state = { ...this.#state, superseded, training: { blob, step, ...facts(step) } };
         this.#savedAt = this.#clock.now();
         this.#tell();
         await this.#collect(this.#savedAt - SPARED_MS);

@@ -22,7 +22,7 @@ export function isFinalFailure(error: unknown): boolean {
  * Handles jobs whose payload is { kind, request, caller }. A job may be handled any number of times, by any number of workers
  * one after another: it makes one version. Checkpoints of training are kept every 30 s, and when the worker stops.
  */
-export function createJobHandler(parts: ServiceParts, options: RunOptions = { checkpointEveryMs: 30_000 }): JobHandler {
+export function createJobHandler(parts: ServiceParts, options: RunOptions = {}): JobHandler {
   return async (job, context) => {
     const payload = requirePayload(job.payload);
     const { allowedFolders } = parts.config.service;

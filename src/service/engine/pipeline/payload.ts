@@ -136,8 +136,9 @@ export function requirePayload(payload: Json): JobPayload {
 /** As deep as it will lie in a manifest; its bytes. */
 function requireStorable(name: string, value: unknown): Buffer {
   const object = requireObject(name, value) as JsonObject;
+  const bytes = encodeMeta(name, object);
   encodeMeta(name, { training: { trigger: { value: object } } });
-  return encodeMeta(name, object);
+  return bytes;
 }
 
 function requireObject(name: string, value: unknown): object {

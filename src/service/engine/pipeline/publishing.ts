@@ -1,7 +1,7 @@
 /** From a trained adapter to a version: published once, approved where the gate has said so, activated where that is wanted. */
 import { CONFIG_FILE, WEIGHTS_FILE } from '../../../adapter/formats/peft-reader.js';
 import { encodePeft } from '../../../adapter/formats/peft-writer.js';
-import type { LorakeetError } from '../../../errors.js';
+import { LorakeetError } from '../../../errors.js';
 import { encodeLanguageAdapter, type LanguageAdapter } from '../../../llm/index.js';
 import type { TrainingResult } from '../operations.js';
 import type { ServiceParts } from '../parts.js';
@@ -54,6 +54,9 @@ export async function approveAndDeploy(
   return { ...whole, deployed: false, notes: [...(whole.notes ?? []), `not deployed: ${failure}`] };
 }
 
+/** What an activation is refused with; everything else is tried again. */
+const REFUSED = /^ERR_(VERSION_|SERVING_|ADAPTER_DISABLED|INVALID_STATE)/;
+
 /** Why it is not served; nothing where it is. What somebody has activated meanwhile stays. */
 async function deploy(parts: ServiceParts, adapterVersion: string, expect: string | null): Promise<string | undefined> {
   if ((await activeVersion(parts.versions)) === adapterVersion) return undefined;
@@ -62,6 +65,7 @@ async function deploy(parts: ServiceParts, adapterVersion: string, expect: strin
     await parts.lora.activate({ adapterVersion, expect, reason }, { name: AUTHOR });
     return undefined;
   } catch (error) {
-    return (error as LorakeetError).message;
+    if (!(error instanceof LorakeetError) || !REFUSED.test(error.code)) throw error;
+    return error.message;
   }
 }

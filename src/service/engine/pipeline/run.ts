@@ -21,12 +21,15 @@ import { approveAndDeploy, publishTrained } from './publishing.js';
 import { activeVersion, openStart, type Start } from './start.js';
 
 export interface RunOptions {
-  /** Between checkpoints, ms. */
-  checkpointEveryMs: number;
+  /** Between checkpoints, ms. Default 30,000. */
+  checkpointEveryMs?: number;
+  /** Between two steps of a phase that are told, ms; its first and last always are. Default 100. */
+  progressMs?: number;
 }
 
 /** Losses before and after the training are of so many examples, the same ones. */
 const SCORED_EXAMPLES = 256;
+const CHECKPOINT_MS = 30_000;
 const PROGRESS_MS = 100;
 
 export async function runTraining(
@@ -34,18 +37,23 @@ export async function runTraining(
   job: Job,
   payload: TrainingJob,
   context: JobContext,
-  { checkpointEveryMs }: RunOptions,
+  { checkpointEveryMs = CHECKPOINT_MS, progressMs = PROGRESS_MS }: RunOptions,
 ): Promise<TrainingResult> {
+  const { signal } = context;
   const published = await parts.versions.findPublished(job.id);
-  if (published) {
-    return approveAndDeploy(parts, published.version, publishedRun(published), context.signal);
-  }
   const startVersion = await activeVersion(parts.versions);
   const checkpoints = new Checkpoints(job, context, parts, { startVersion }, checkpointEveryMs);
-  const run = new TrainingRun(parts, job, payload, context, checkpoints);
-  const result = await run.run();
-  await checkpoints.removeAll();
-  return result;
+  try {
+    const result = published
+      ? await approveAndDeploy(parts, published.version, publishedRun(published), signal)
+      : await new TrainingRun(parts, job, payload, context, checkpoints, progressMs).run();
+    await checkpoints.removeAll();
+    return result;
+  } catch (error) {
+    const isCancelled = signal.aborted && (signal.reason as LorakeetError | undefined)?.code === 'ERR_ABORTED';
+    if (isCancelled) await checkpoints.removeAll();
+    throw error;
+  }
 }
 
 class TrainingRun {
@@ -56,9 +64,17 @@ class TrainingRun {
   readonly #checkpoints: Checkpoints;
   readonly #plan: TrainingPlan;
   readonly #began: number;
+  readonly #progressMs: number;
   #told = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: ServiceParts, job: Job, payload: TrainingJob, context: JobContext, checkpoints: Checkpoints) {
+  constructor(
+    parts: ServiceParts,
+    job: Job,
+    payload: TrainingJob,
+    context: JobContext,
+    checkpoints: Checkpoints,
+    progressMs: number,
+  ) {
     this.#parts = parts;
     this.#job = job;
     this.#payload = payload;
@@ -66,6 +82,7 @@ class TrainingRun {
     this.#checkpoints = checkpoints;
     this.#plan = planOf(job, payload, checkpoints.state.begunAt, parts.config);
     this.#began = parts.clock.now();
+    this.#progressMs = progressMs;
   }
 
   async run(): Promise<TrainingResult> {
@@ -278,7 +295,7 @@ class TrainingRun {
   /** Not every step of a quick phase, but the last one. */
   #tell(progress: JobProgress, more?: () => Partial<JobProgress>): void {
     const now = performance.now();
-    if (now - this.#told < PROGRESS_MS && progress.done > 0 && progress.done < progress.total) return;
+    if (now - this.#told < this.#progressMs && progress.done > 0 && progress.done < progress.total) return;
     this.#told = now;
     const whole = { ...progress, ...more?.() };
     this.#context.progress(whole as unknown as Json);
