@@ -1,15 +1,8 @@
 /** What the service learns by. */
-import { LorakeetError } from '../../errors.js';
 import type { Learning, ServiceParts } from './parts.js';
+import { createJobHandler, isFinalFailure } from './pipeline/handler.js';
+import { createTrainingRequests } from './pipeline/requests.js';
 
-export function createLearning(_: ServiceParts): Learning {
-  const refuse = () => Promise.reject(new LorakeetError('ERR_INVALID_STATE', 'this build has no training pipeline'));
-  return {
-    handleJob: refuse,
-    train: refuse,
-    trainFile: refuse,
-    calculateFisher: refuse,
-    validate: refuse,
-    trainingStatus: refuse,
-  };
+export function createLearning(parts: ServiceParts): Learning {
+  return { handleJob: createJobHandler(parts), isFinalFailure, ...createTrainingRequests(parts) };
 }

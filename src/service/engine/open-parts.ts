@@ -78,7 +78,8 @@ async function open(
   };
   const learning = createLearning(parts);
   if (role === 'worker' || config.jobs.worker) {
-    worker = new JobWorker(queue, queueName, learning.handleJob, { clock, logger });
+    const { handleJob, isFinalFailure: isFinal } = learning;
+    worker = new JobWorker(queue, queueName, handleJob, { clock, logger, isFinal });
   }
   return { parts, learning, lora, replicas, server, worker, closing };
 

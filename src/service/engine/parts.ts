@@ -51,4 +51,6 @@ export interface Learning
   extends Pick<LearningService, 'train' | 'trainFile' | 'calculateFisher' | 'validate' | 'trainingStatus'> {
   /** Of all jobs of queueName. */
   handleJob: JobHandler;
+  /** Whether it is of no use to try such a job again. */
+  isFinalFailure: (error: unknown) => boolean;
 }
