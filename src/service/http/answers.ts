@@ -47,6 +47,12 @@ export const healthAnswer = named(
   } satisfies WireShape<Health>),
 );
 
+export const session = z.object({
+  name: about('Of the token; goes into audit trails.', z.string()),
+  scope: z.enum(['read', 'operate']),
+  tokens: about('false: the service knows no tokens, and everybody who reaches it may do everything.', z.boolean()),
+});
+
 export const live = z.object({ status: z.literal('live') });
 export const ready = z.object({ status: z.enum(['ready', 'not_ready']) });
 

@@ -139,7 +139,7 @@ export async function buildApp(
   await registerDocument(app, packages);
 
   registerRoutes(app, {
-    ...{ service, running, limits, limitRate },
+    ...{ service, running, limits, limitRate, hasTokens: !callers.isOpen },
     explain: (error, request) => bodyOf(problemFor(error, request), request.id),
   });
   registerDashboard(app, limitRate);

@@ -12,6 +12,10 @@ export interface RouteContext<Path, Query, Body> {
   /** service.health(), found out once for all who ask at the same time. */
   health(): Promise<Health>;
   caller: Caller;
+  /** What the caller may do. */
+  scope: Scope;
+  /** false: everybody who reaches the service may do everything. */
+  hasTokens: boolean;
   path: Path;
   query: Query;
   body: Body;

@@ -15,6 +15,8 @@ export interface Routing {
   running: RunningRequests;
   limits: Readonly<Record<TimeLimit, number>>;
   limitRate: onRequestAsyncHookHandler;
+  /** Whether the service knows tokens at all. */
+  hasTokens: boolean;
   explain(error: unknown, request: FastifyRequest): ProblemBody;
 }
 
@@ -47,12 +49,14 @@ export function registerRoutes(app: FastifyInstance, routing: Routing): void {
 type Surroundings = Routing & Pick<Parameters<Route['run']>[0], 'health' | 'signal'>;
 
 async function answer(route: Route, request: FastifyRequest, reply: FastifyReply, around: Surroundings) {
-  const { service, health, signal, explain } = around;
+  const { service, health, signal, explain, hasTokens } = around;
+  const caller = callerOf(request);
   reply.code(route.status ?? 200);
   if ('type' in route.answer && 'about' in route.answer) reply.type(route.answer.type);
   const result = await route.run({
-    ...{ service, health, signal, reply },
-    caller: { name: callerOf(request)?.name ?? 'anybody' },
+    ...{ service, health, signal, reply, hasTokens },
+    caller: { name: caller?.name ?? 'anybody' },
+    scope: caller?.scope ?? 'read',
     path: fromWire(request.params),
     query: fromWire(request.query),
     body: route.raw ? request.body : fromWire(request.body),

@@ -1,5 +1,5 @@
 /** Routes of the service itself: is it well, what does it do; and of the model that it serves. */
-import { generateAnswer, healthAnswer, live, overview, ready } from './answers.js';
+import { generateAnswer, healthAnswer, live, overview, ready, session } from './answers.js';
 import { streamAnswer } from './event-stream.js';
 import { generateRequest } from './requests.js';
 import { route } from './route.js';
@@ -38,6 +38,14 @@ export const SERVICE_ROUTES = [
       if (answer.status === 'unhealthy') reply.code(503);
       return answer;
     },
+  }),
+  route({
+    method: 'GET',
+    url: '/session',
+    summary: 'Who calls, and what the caller may do',
+    scope: 'read',
+    answer: session,
+    run: async ({ caller, scope, hasTokens }) => ({ name: caller.name, scope, tokens: hasTokens }),
   }),
   route({
     method: 'GET',

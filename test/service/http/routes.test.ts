@@ -37,6 +37,7 @@ const CASES: readonly Case[] = [
   { route: 'GET /health/live', scope: 'open' },
   { route: 'GET /health/ready', scope: 'open', asks: ['health'] },
   { route: 'GET /health', scope: 'read', asks: ['health'] },
+  { route: 'GET /session', scope: 'read' },
   { route: 'GET /overview', scope: 'read', asks: ['overview'] },
   { route: 'GET /metrics', scope: 'read', asks: ['metrics'] },
   {
