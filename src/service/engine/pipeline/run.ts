@@ -10,7 +10,7 @@ import type { JobContext } from '../../jobs/worker.js';
 import type { JobProgress, TrainingResult } from '../operations.js';
 import type { ServiceParts } from '../parts.js';
 import { Checkpoints } from './checkpoints.js';
-import { CurveRecorder } from './curve.js';
+import { type Curve, CurveRecorder } from './curve.js';
 import { EwcLoss } from './ewc-loss.js';
 import { diagnosticsOfFile, drawExamples, encodeTexts, isKept, readTexts, type TrainingData } from './examples.js';
 import { gateSettings, judge } from './gate.js';
@@ -66,6 +66,7 @@ class TrainingRun {
   readonly #began: number;
   readonly #progressMs: number;
   #told = Number.NEGATIVE_INFINITY;
+  #curve: Curve | undefined;
 
   constructor(
     parts: ServiceParts,
@@ -279,9 +280,8 @@ class TrainingRun {
         const { step, loss, gradNorm } = progress;
         const ewcLoss = await penalty.of(adapter);
         curve.add(step, loss, ewcLoss);
-        this.#tell(
-          { phase: 'train', done: step, total: steps, loss, ewcLoss, gradNorm, ...speed(tokens, began) },
-          () => ({ curve: curve.curve() }),
+        this.#tell({ phase: 'train', done: step, total: steps, loss, ewcLoss, gradNorm, ...speed(tokens, began) }, () =>
+          curve.curve(),
         );
       },
     });
@@ -293,11 +293,13 @@ class TrainingRun {
   }
 
   /** Not every step of a quick phase, but the last one. */
-  #tell(progress: JobProgress, more?: () => Partial<JobProgress>): void {
+  #tell(progress: JobProgress, curve?: () => Curve): void {
     const now = performance.now();
     if (now - this.#told < this.#progressMs && progress.done > 0 && progress.done < progress.total) return;
     this.#told = now;
-    const whole = { ...progress, ...more?.() };
+    // it stays to be seen in the phases after training, and when the job has ended
+    if (curve) this.#curve = curve();
+    const whole = { ...progress, ...(this.#curve && { curve: this.#curve }) };
     this.#context.progress(whole as unknown as Json);
     this.#parts.events.trainingProgress(whole);
   }

@@ -296,6 +296,8 @@ describe.skipIf(isSlow)(`training from feedback${skipped}`, () => {
     expect(tokensPerSecond).toBeGreaterThan(0);
     expect(curve.ewcLoss[3]).toBeGreaterThan(0);
     expect(curve.loss).toHaveLength(4);
+    // so that it can be looked at when the job has ended
+    expect(seen.at(-1)).toMatchObject({ phase: 'publish', curve });
   });
 
   it('gives the same version for the same feedback, seed and start', async () => {
