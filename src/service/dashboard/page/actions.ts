@@ -1,9 +1,9 @@
 /** Everything that changes something, each behind its dialog. */
 import { change } from './api.js';
-import { ask, type Field, type Values } from './dialog.js';
+import { ask, type Field } from './dialog.js';
 import { formatSeconds } from './format.js';
-import type { State } from './state.js';
-import type { AdapterSummary, Job, LoraResult } from './wire.js';
+import { candidates, type State } from './state.js';
+import type { AdapterSummary, Job, LoraResult, LoraStatus } from './wire.js';
 
 export interface Actions {
   train(): void;
@@ -24,16 +24,18 @@ const REASON: Field = {
 };
 const BASE_MODEL = 'the base model';
 
+/** What a deployment answers has the state elsewhere than what /lora/… answers. */
+type Changed = LoraResult & { lora?: LoraStatus };
+
 /** `changed` is called after each with what to tell the reader. */
 export function createActions(state: State, changed: (message: string) => void): Actions {
   const active = () => state.lora.value?.active ?? null;
-  const adapters = () => state.adapters.value?.adapters ?? [];
   const path = (version: string) => `adapters/${encodeURIComponent(version)}`;
   /** What the reader saw to be active: the service refuses where that has changed since. */
   const expected = () => (state.lora.value ? { expect: active() } : {});
 
   async function switchTo(path: string, body: object): Promise<void> {
-    const result = await change<LoraResult>(path, { ...expected(), ...body });
+    const result = await change<Changed>(path, { ...expected(), ...body });
     changed(describeResult(result));
   }
 
@@ -101,52 +103,57 @@ export function createActions(state: State, changed: (message: string) => void):
 
     disable() {
       const text = [
-        `Every replica goes back to the base model at once; ${active() ?? 'no adapter'} is served no longer.`,
-        'It stays so, also after a restart, until somebody enables adapters again.',
+        active() === null
+          ? 'The base model is served, and no adapter can be deployed'
+          : `Every replica goes back to the base model at once, ${active()} goes into quarantine, and no adapter can be deployed`,
+        'until somebody enables adapters again, also after a restart.',
       ];
-      const question = { title: 'Kill switch', text, fields: [REASON], confirm: 'Disable adapters', danger: true };
+      const fields = [REASON];
+      const question = {
+        title: 'Kill switch',
+        text: [text.join(' ')],
+        fields,
+        confirm: 'Disable adapters',
+        danger: true,
+      };
       void ask(question, ({ reason }) => switchTo('lora/disable', { reason }));
     },
 
     enable() {
-      const { history = [], known_good, previous } = state.lora.value ?? {};
-      const disabled = history.find(({ operation }) => operation === 'disable');
-      const version = choice('Version', adapters(), disabled?.from_version ?? known_good ?? previous ?? undefined);
       const text = ['The kill switch is lifted, and every replica serves this version.'];
-      const question = { title: 'Enable adapters', text, fields: [version, REASON], confirm: 'Enable' };
-      void ask(question, ({ version, reason }) => switchTo('lora/enable', { adapter_version: version, reason }));
+      const fields = [choice('Version', state), REASON];
+      void ask({ title: 'Enable adapters', text, fields, confirm: 'Enable' }, ({ version, reason }) =>
+        switchTo('lora/enable', { adapter_version: version, reason }),
+      );
     },
 
     rollback() {
-      const { known_good, previous } = state.lora.value ?? {};
-      const usual = known_good ?? previous;
-      const others = adapters().filter(({ version }) => version !== active());
-      const version = choice('Roll back to', others, usual ?? undefined);
       const text = [
-        `Every replica will serve the chosen version instead of ${active() ?? BASE_MODEL}. Nothing is deleted.`,
-        'Known good comes first, then the version before.',
+        `Every replica will serve the chosen version instead of ${active() ?? BASE_MODEL}.`,
+        ...(active() === null ? [] : [`${active()} goes into quarantine: it cannot be deployed until it is released.`]),
       ];
-      const question = { title: 'Roll back', text, fields: [version, REASON], confirm: 'Roll back', danger: true };
-      void ask(question, ({ version, reason }: Values) =>
-        switchTo('lora/rollback', { adapter_version: version, reason }),
-      );
+      const fields = [choice('Roll back to', state), REASON];
+      const question = { title: 'Roll back', text: [text.join(' ')], fields, confirm: 'Roll back', danger: true };
+      void ask(question, ({ version, reason }) => switchTo('lora/rollback', { adapter_version: version, reason }));
     },
   };
 }
 
-/** Versions that may be served, newest first. */
-function choice(label: string, adapters: readonly AdapterSummary[], value: string | undefined): Field {
-  const options = adapters
-    .filter(({ version, approved, quarantined }) => !quarantined && (approved || version === value))
-    .map(({ version, aliases }) => [version, [version, ...aliases].join(' · ')] as const);
-  const known = options.some(([version]) => version === value) ? value : options[0]?.[0];
+/** Known good comes first, then the version before, as in a rollback that names none. */
+function choice(label: string, state: State): Field {
+  const { known_good = null, previous = null } = state.lora.value ?? {};
+  const options = candidates(state).map(
+    ({ version, aliases }) => [version, [version, ...aliases].join(' · ')] as const,
+  );
+  const usual = [known_good, previous].find((wanted) => options.some(([version]) => version === wanted));
   const required = 'There is no approved version to choose.';
-  return { name: 'version', label, kind: 'select', options, value: known, required };
+  return { name: 'version', label, kind: 'select', options, value: usual ?? options[0]?.[0], required };
 }
 
-function describeResult({ to_version, duration_ms, within_target, target_ms, status }: LoraResult): string {
+function describeResult({ to_version, duration_ms, within_target, target_ms, ...rest }: Changed): string {
+  const { serving } = rest.lora ?? rest.status;
   const late = within_target ? '' : ` (the target is ${formatSeconds(target_ms / 1000)})`;
-  const behind = status.serving.filter(({ settled }) => !settled).length;
-  const replicas = behind === 0 ? '' : ` ${behind} of ${status.serving.length} replicas are not there yet.`;
+  const behind = serving.filter(({ settled }) => !settled).length;
+  const replicas = behind === 0 ? '' : ` ${behind} of ${serving.length} replicas are not there yet.`;
   return `${to_version ?? 'The base model'} is served, after ${formatSeconds(duration_ms / 1000)}${late}.${replicas}`;
 }

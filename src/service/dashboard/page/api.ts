@@ -20,9 +20,9 @@ const READ_TIMEOUT_MS = 15_000;
 /** An activation may take serving.timeoutSeconds. */
 const CHANGE_TIMEOUT_MS = 300_000;
 
-/** Rejects with ApiError and Unreachable. */
-export async function read<T>(path: string): Promise<T> {
-  const response = await send(path, {}, AbortSignal.timeout(READ_TIMEOUT_MS));
+/** Rejects with ApiError and Unreachable; a status other than 2xx that is `expected` has an answer too. */
+export async function read<T>(path: string, expected?: number): Promise<T> {
+  const response = await send(path, {}, AbortSignal.timeout(READ_TIMEOUT_MS), expected);
   return (await parse(response)) as T;
 }
 
@@ -54,7 +54,7 @@ function post(body: object): RequestInit {
   return { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
 }
 
-async function send(path: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
+async function send(path: string, init: RequestInit, signal: AbortSignal, expected?: number): Promise<Response> {
   const token = readToken();
   const headers = { ...init.headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
   let response: Response;
@@ -64,11 +64,13 @@ async function send(path: string, init: RequestInit, signal: AbortSignal): Promi
     if ((error as Error).name === 'AbortError') throw error;
     throw new Unreachable((error as Error).name === 'TimeoutError' ? 'no answer in time' : 'no connection');
   }
-  if (response.ok) return response;
+  if (response.ok || (response.status === expected && isJson(response))) return response;
   const { error } = ((await parse(response)) ?? {}) as { error?: { code: string; message: string; field?: string } };
   if (!error) throw new Unreachable(`HTTP ${response.status}`);
   throw new ApiError(response.status, error.code, error.message, error.field);
 }
+
+const isJson = ({ headers }: Response) => headers.get('content-type')?.startsWith('application/json') ?? false;
 
 /** undefined in place of what is no JSON, such as the page of a proxy, where that is an error anyway. */
 async function parse(response: Response): Promise<unknown> {

@@ -3,6 +3,7 @@ import { createActions } from './actions.js';
 import { ApiError, read } from './api.js';
 import { createCurves } from './curves.js';
 import { el } from './elements.js';
+import { readDays } from './feedback-days.js';
 import { headerView } from './header.js';
 import { type Poller, poll } from './poll.js';
 import { forgetToken } from './session.js';
@@ -34,15 +35,19 @@ const columns: View[][] = [
   [golden, tryItView(), feedbackView(), historyView(), systemView()],
 ];
 
-/** Where to ask, and how often, ms. */
-const SOURCES: { [K in keyof State]: { path: string; interval: () => number } } = {
-  session: { path: 'session', interval: () => 60_000 },
-  training: { path: 'training/status', interval: () => (isTraining() ? 1000 : 4000) },
-  lora: { path: 'lora/status', interval: () => 4000 },
-  jobs: { path: 'jobs?limit=20', interval: () => 15_000 },
-  adapters: { path: 'adapters', interval: () => 15_000 },
-  overview: { path: 'overview', interval: () => 15_000 },
-  health: { path: 'health', interval: () => 15_000 },
+/** With an answer that says what is wrong. */
+const UNHEALTHY = 503;
+
+/** What to ask, and how often, ms. */
+const SOURCES: { [K in keyof State]: { ask: () => Promise<unknown>; interval: () => number } } = {
+  session: { ask: () => read('session'), interval: () => 60_000 },
+  training: { ask: () => read('training/status'), interval: () => (isTraining() ? 1000 : 4000) },
+  lora: { ask: () => read('lora/status'), interval: () => 4000 },
+  jobs: { ask: () => read('jobs?limit=20'), interval: () => 15_000 },
+  adapters: { ask: () => read('adapters'), interval: () => 15_000 },
+  overview: { ask: () => read('overview'), interval: () => 15_000 },
+  days: { ask: () => readDays(), interval: () => 60_000 },
+  health: { ask: () => read('health', UNHEALTHY), interval: () => 15_000 },
 };
 const pollers = new Map<keyof State, Poller>();
 /** What the lists depend on, as it was when they were last asked for. */
@@ -56,7 +61,7 @@ function isTraining(): boolean {
 async function ask(name: keyof State): Promise<boolean> {
   const reading = state[name] as Reading<unknown>;
   try {
-    noteSuccess(reading, await read(SOURCES[name].path));
+    noteSuccess(reading, await SOURCES[name].ask());
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) askForToken();
     noteFailure(reading, error);

@@ -1,5 +1,6 @@
 /** What the page knows of the service. Where a request fails, what was known before stays, with the reason and since when. */
 import { ApiError, Unreachable } from './api.js';
+import type { DayCount } from './feedback-days.js';
 import type { AdapterSummary, Health, JobPage, LoraStatus, Overview, TrainingStatus } from './wire.js';
 
 export interface Reading<T> {
@@ -21,11 +22,12 @@ export interface State {
   lora: Reading<LoraStatus>;
   adapters: Reading<{ adapters: AdapterSummary[] }>;
   overview: Reading<Overview>;
+  days: Reading<DayCount[]>;
   health: Reading<Health>;
 }
 
 export function emptyState(): State {
-  return { session: {}, training: {}, jobs: {}, lora: {}, adapters: {}, overview: {}, health: {} };
+  return { session: {}, training: {}, jobs: {}, lora: {}, adapters: {}, overview: {}, days: {}, health: {} };
 }
 
 export function noteSuccess<T>(reading: Reading<T>, value: T): void {
@@ -51,6 +53,13 @@ export function describeError(error: unknown): string {
 export function refusal({ session, lora }: State): string | undefined {
   if (session.value?.scope === 'read') return 'This token may only read (scope read).';
   return lora.failure?.unreachable ? 'The service cannot be reached.' : undefined;
+}
+
+/** Versions that may be served instead of the active one, newest first. */
+export function candidates({ adapters, lora }: State): AdapterSummary[] {
+  return (adapters.value?.adapters ?? []).filter(
+    ({ version, approved, quarantined }) => approved && !quarantined && version !== lora.value?.active,
+  );
 }
 
 /** Says that what a part of the page shows is not there yet, or old. */

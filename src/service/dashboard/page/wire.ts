@@ -36,7 +36,9 @@ export type TrainingStatus = Wire<Omit<engine.TrainingStatus, 'currentJob' | 'la
 };
 export type AdapterSummary = Wire<engine.AdapterSummary>;
 export type AdapterDetails = Wire<Omit<engine.AdapterDetails, 'training'>> & { training: Record<string, unknown> };
-export type GoldenReport = NonNullable<TrainingResult['golden']>;
+export type FeedbackCounts = Wire<engine.Overview['feedback']>;
+/** Lies in the provenance of a version as it was made. */
+export type { GoldenReport } from '#lorakeet/service/golden/gate.js';
 export type LoraStatus = Wire<engine.LoraStatus>;
 export type LoraResult = Wire<engine.LoraResult>;
 export type Health = Wire<engine.Health>;

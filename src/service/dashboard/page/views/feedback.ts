@@ -11,7 +11,7 @@ export function feedbackView(): View {
   const { element, note } = card('feedback', 'Feedback of the last 7 days', total, groups);
   return {
     element,
-    update({ overview }) {
+    update({ overview, days }) {
       note(overview);
       const counts = overview.value?.feedback;
       total.hidden = groups.hidden = counts === undefined;
@@ -19,27 +19,34 @@ export function feedbackView(): View {
       fill(total, el('strong', {}, formatCount(counts.total)), counts.total === 1 ? ' row' : ' rows');
       fill(
         groups,
-        group('By type', counts.by_type),
-        group('By intent', counts.by_intent),
-        group('By project', counts.by_project),
+        group('By type', named(counts.by_type)),
+        group('By intent', named(counts.by_intent)),
+        group('By project', named(counts.by_project)),
+        days.value &&
+          group(
+            'By day (UTC)',
+            days.value.map(({ day, total }) => [day, total] as const),
+          ),
       );
     },
   };
 }
 
-/** Counts by name, the largest first, what is left in one row; a bar beside each says the same as its figure. */
-function group(title: string, counts: Readonly<Record<string, number>>): HTMLElement | undefined {
+type Count = readonly [name: string, count: number];
+
+/** The largest first, what is left in one. */
+function named(counts: Readonly<Record<string, number>>): Count[] {
   const sorted = Object.entries(counts).sort(([, a], [, b]) => b - a);
-  if (sorted.length === 0) return undefined;
   const rest = sorted.slice(LONGEST).reduce((sum, [, count]) => sum + count, 0);
-  const rows = rest > 0 ? [...sorted.slice(0, LONGEST), ['all others', rest] as const] : sorted;
-  const largest = Math.max(...rows.map(([, count]) => count));
-  return el(
-    'table',
-    { class: 'bars' },
-    el('caption', {}, title),
-    el('tbody', {}, ...rows.map(([name, count]) => bar(name, count, largest))),
-  );
+  return rest > 0 ? [...sorted.slice(0, LONGEST), ['all others', rest]] : sorted;
+}
+
+/** A bar beside each says the same as its figure. */
+function group(title: string, counts: readonly Count[]): HTMLElement | undefined {
+  if (counts.length === 0) return undefined;
+  const largest = Math.max(...counts.map(([, count]) => count), 1);
+  const rows = counts.map(([name, count]) => bar(name, count, largest));
+  return el('table', { class: 'bars' }, el('caption', {}, title), el('tbody', {}, ...rows));
 }
 
 function bar(name: string, count: number, largest: number): HTMLElement {

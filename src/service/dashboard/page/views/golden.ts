@@ -1,10 +1,17 @@
-/** What the golden gate said of a version. */
+/** What the golden gate said of a version, by its provenance. */
 import { read } from '../api.js';
 import { badge, el, facts, fill, table } from '../elements.js';
 import { formatFigure, formatShare, instant } from '../format.js';
 import { describeError } from '../state.js';
 import type { AdapterDetails, GoldenReport } from '../wire.js';
 import { card, type View } from './view.js';
+
+/** What training keeps of the gate. */
+interface Validation {
+  report: GoldenReport | null;
+  /** Why it was not judged, or not approved. */
+  reason: string | null;
+}
 
 export interface GoldenView extends View {
   show(version: string): void;
@@ -56,14 +63,14 @@ export function goldenView(): GoldenView {
 }
 
 function contentOf({ version, training }: AdapterDetails): HTMLElement[] {
-  const report = training.golden as GoldenReport | undefined;
-  if (!report) return [el('p', { class: 'note' }, `${version} was published without golden validation.`)];
-  const { approved, objections, candidate_summary: candidate, comparison, provenance } = report;
-  const failures = report.candidate_failures.map(({ case_id, severity, score, details }) =>
+  const { report, reason } = (training.validation ?? {}) as Partial<Validation>;
+  if (!report) return [el('p', { class: 'note' }, `${version} has no golden results. ${reason ?? ''}`)];
+  const { approved, objections, candidateSummary: candidate, comparison, provenance } = report;
+  const failures = report.candidateFailures.map(({ caseId, severity, score, details }) =>
     el(
       'tr',
       {},
-      el('th', { scope: 'row' }, case_id),
+      el('th', { scope: 'row' }, caseId),
       el('td', {}, severity),
       el('td', { class: 'number' }, formatFigure(score)),
       el('td', { class: 'free' }, details.join(', ')),
@@ -74,12 +81,12 @@ function contentOf({ version, training }: AdapterDetails): HTMLElement[] {
     ...(objections.length > 0 ? [el('ul', {}, ...objections.map((text) => el('li', {}, text)))] : []),
     facts([
       ['Cases failed', `${candidate.failed} of ${candidate.total}`],
-      ['Pass rate', versus(candidate.pass_rate, comparison.baseline_pass_rate, formatShare)],
-      ['Mean score', versus(candidate.mean_score, comparison.baseline_mean_score, formatFigure)],
-      ['Worse than the baseline', comparison.regressed_cases.join(', ') || 'none'],
-      ['Unsafe', comparison.unsafe_cases.join(', ') || 'none'],
-      ['Baseline', baselineOf(provenance.baseline_output)],
-      ['Judged', instant(provenance.validated_at)],
+      ['Pass rate', versus(candidate.passRate, comparison.baselinePassRate, formatShare)],
+      ['Mean score', versus(candidate.meanScore, comparison.baselineMeanScore, formatFigure)],
+      ['Worse than the baseline', comparison.regressedCases.join(', ') || 'none'],
+      ['Unsafe', comparison.unsafeCases.join(', ') || 'none'],
+      ['Baseline', baselineOf(provenance.baselineOutput)],
+      ['Judged', instant(provenance.validatedAt)],
     ]),
     ...(failures.length > 0
       ? [
@@ -97,6 +104,6 @@ function versus(candidate: number, baseline: number, format: (value: number) => 
   return `${format(candidate)} (baseline ${format(baseline)})`;
 }
 
-function baselineOf({ source, path, sha256 }: GoldenReport['provenance']['baseline_output']): string {
+function baselineOf({ source, path, sha256 }: GoldenReport['provenance']['baselineOutput']): string {
   return source === 'generated' ? 'what was active then' : (path ?? `a file, ${sha256.slice(0, 12)}`);
 }

@@ -17,7 +17,7 @@ export function jobsView(): View {
   const body = el('tbody', {});
   const none = el('p', { class: 'note' }, 'There has been no job yet.');
   const columns = ['Job', 'State', 'Outcome', 'Made|wide', 'Took|wide'];
-  const jobsTable = table('Jobs', columns, body);
+  const jobsTable = table('The newest jobs', columns, body);
   const { element, note } = card('jobs', 'Jobs', none, jobsTable);
   return {
     element,

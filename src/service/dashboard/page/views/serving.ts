@@ -1,7 +1,7 @@
 /** What is served, where, and the ways to change that. */
 import type { Actions } from '../actions.js';
 import { badge, button, el, facts, fill, permit, table } from '../elements.js';
-import { refusal, type State } from '../state.js';
+import { candidates, refusal, type State } from '../state.js';
 import type { LoraStatus } from '../wire.js';
 import { card, type View } from './view.js';
 
@@ -37,10 +37,11 @@ export function servingView(actions: Actions): View {
       );
       kill.hidden = !lora.enabled;
       enable.hidden = lora.enabled;
+      back.hidden = !lora.enabled;
       promote.hidden = activeVersion === null || activeVersion === lora.known_good;
       const refused = refusal(state);
       for (const one of [kill, enable, promote]) permit(one, refused);
-      const noTarget = (lora.known_good ?? lora.previous) === null ? 'There is no version to go back to.' : undefined;
+      const noTarget = candidates(state).length === 0 ? 'There is no approved version to go back to.' : undefined;
       permit(back, refused ?? noTarget);
       replicaTable.hidden = lora.serving.length === 0;
       fill(replicas, ...lora.serving.map(replicaRow));

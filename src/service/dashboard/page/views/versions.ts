@@ -12,7 +12,7 @@ const COLUMNS = ['Version', 'Gate', 'Made|wide', 'Size|wide', 'Actions'];
 export function versionsView(actions: Actions, show: (version: string) => void): View {
   const body = el('tbody', {});
   const none = el('p', { class: 'note' }, 'There is no version yet. Train one.');
-  const versions = table('Versions', COLUMNS, body);
+  const versions = table('All versions', COLUMNS, body);
   const { element, note } = card('versions', 'Versions', none, versions);
   let state: State | undefined;
   const list = keyedList<AdapterSummary>(
@@ -28,7 +28,7 @@ export function versionsView(actions: Actions, show: (version: string) => void):
     const results = button('Results', () => show(version), { 'aria-label': `Golden results of ${version}` });
     const aliases = el('span', { class: 'badges' });
     const author = el('span', { class: 'note' });
-    const name = el('th', { scope: 'row' }, version, aliases, author);
+    const name = el('th', { scope: 'row' }, el('span', {}, version), aliases, author);
     return {
       element: el('tr', {}, name, ...cells, el('td', { class: 'buttons' }, deploy, results)),
       update(item) {
