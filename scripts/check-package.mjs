@@ -1,7 +1,8 @@
 /**
  * Packs the tarball and installs it where a stranger would: in an empty folder, with no compiler, CMake or Python on PATH,
  * with install scripts blocked and once more without that. The native backend must load from the shipped prebuilds and
- * learn; without its prebuilds the package must fall back to JavaScript and say why.
+ * learn; without its prebuilds the package must fall back to JavaScript and say why. The command must start with nothing but
+ * the package's own dependencies, as npm links it and through npm exec.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { setup } from './lib/setup.mjs';
 const MUST_CONTAIN = [
   /^dist\/index\.js$/,
   /^dist\/index\.d\.ts$/,
+  /^dist\/cli\/main\.js$/,
   /^dist\/service\/dashboard\/page\/index\.html$/,
   /^dist\/service\/dashboard\/page\/style\.css$/,
   /^dist\/service\/dashboard\/page\/main\.js$/,
@@ -107,6 +109,22 @@ function expectFallback(how, folder, env) {
   console.log(`${how}: ${name}: ${reason}`);
 }
 
+/** `lorakeet` as npm has linked it, without any optional package. */
+function expectCommand(folder, env) {
+  const linked = join(folder, 'node_modules', '.bin', 'lorakeet');
+  const commands = [[linked, []], npmCommand(['exec', '--no', '--', 'lorakeet'])];
+  for (const [command, args] of commands) {
+    const { status, stdout, output } = capture(command, [...args, 'doctor', '--json'], { cwd: folder, env });
+    if (status !== 0) throw new Error(`lorakeet doctor failed:\n${output}`);
+    const { ok, checks } = JSON.parse(stdout);
+    const found = checks.find(({ name }) => name === 'package croner');
+    const expected = 'npm install croner';
+    if (!ok || found?.advice !== expected)
+      throw new Error(`expected ${expected} from lorakeet doctor, got:\n${stdout}`);
+  }
+  console.log(`lorakeet doctor: starts without any optional package, and says how to get them`);
+}
+
 function main() {
   if (!setup()) return 1;
   if (!existsSync(join(root, 'prebuilds', `${process.platform}-${process.arch}`))) {
@@ -126,6 +144,7 @@ function main() {
     const usual = join(temporary, 'usual');
     install(usual, tarball, env, []);
     expectNative('usual install', usual, env);
+    expectCommand(usual, env);
     rmSync(join(usual, 'node_modules', 'lorakeet', 'prebuilds'), { recursive: true });
     expectFallback('without prebuilds', usual, env);
   } finally {

@@ -63,6 +63,9 @@ export const ERROR_CODES = {
   ERR_SERVING_UNAVAILABLE: 'A model server cannot be reached, is busy, or did not answer in time.',
   ERR_SERVING_REFUSED: 'A model server answered that it will not do what it was asked; the message carries its words.',
   ERR_SERVING_MISMATCH: 'A model server agreed and does something else, or answers in a form that it should not have.',
+  ERR_SERVICE_UNAVAILABLE: 'The learning engine service cannot be reached, is busy, or did not answer in time.',
+  ERR_SERVICE_REFUSED:
+    'The learning engine service answered with an error that has no code here, or in a form of its own.',
   ERR_ADAPTER_DISABLED: 'The kill switch of the adapter is on; only enabling an explicit version lifts it.',
 } as const satisfies Record<`ERR_${string}`, string>;
 

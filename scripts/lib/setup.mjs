@@ -93,6 +93,7 @@ function compileTypeScript() {
       const { status, output: messages } = capture(process.execPath, [packageBin('typescript', 'tsc'), '-p', config]);
       if (messages.trim()) console.error(messages.trim());
       for (const file of copies) cpSync(join(root, file), join(root, output, copyName(file)));
+      if (status === 0 && output === 'dist') makeCommandsExecutable();
       if (status === 0) writeStamp(config, hashes[i]);
       return status === 0;
     });
@@ -103,6 +104,12 @@ function compileTypeScript() {
 function copyName(file) {
   const [, name] = file.match(/^node_modules\/([^/]+)\//) ?? [];
   return name ? join(name, basename(file)) : basename(file);
+}
+
+/** npm does this for whoever installs the package; here the compiler has written plain files. */
+function makeCommandsExecutable() {
+  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  for (const file of Object.values(bin)) chmodSync(join(root, file), 0o755);
 }
 
 // ---- native addon

@@ -1,4 +1,6 @@
 /** `lorakeet/service`: the parts of the learning engine service, for programs of your own. */
+export { LearningClient } from './client/learning-client.js';
+export { type CallOptions, type ClientOptions, ServiceAnswerError } from './client/transport.js';
 export { type DescribedKey, describeConfig } from './config/describe.js';
 export type { ServiceConfig } from './config/keys.js';
 export type { Scope, ServiceToken } from './config/kinds.js';

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { OPTIONAL_PACKAGES } from '../../src/cli/doctor/packages.js';
 import { importsOf, packageOf, root, sourceFiles } from '../support/imports.js';
 
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -8,8 +9,8 @@ const names = (section: string) => Object.keys(manifest[section] ?? {}).sort();
 
 /** Used without an import: run as a command, read by the C++ build, or ambient types. */
 const TOOLS = [
-  // to be imported by the service's routes and the command line, which are being made
-  ...['@types/autocannon', 'autocannon', 'commander', 'playwright-core'],
+  // to be imported by the service's dashboard and benchmarks, which are being made
+  ...['@types/autocannon', 'autocannon', 'playwright-core'],
   '@biomejs/biome',
   '@types/cli-progress',
   '@types/node',
@@ -59,6 +60,11 @@ describe('declared dependencies', () => {
     const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
     expect([...peers, ...readers].filter((name) => lock.includes(`"node_modules/${name}"`))).toEqual([]);
     expect(importedPackages(['bench']).filter((name) => peers.includes(name))).toEqual(peers.sort());
+  });
+
+  it('that are optional are all known to `lorakeet doctor`', () => {
+    expect(OPTIONAL_PACKAGES.map(({ name }) => name).sort()).toEqual(names('peerDependencies'));
+    expect(names('peerDependenciesMeta')).toEqual(names('peerDependencies'));
   });
 
   it('bring no install script of ours', () => {

@@ -1,0 +1,42 @@
+/** adapters: the versions of the service's adapter. */
+import type { Command } from 'commander';
+import type { LoraRequest } from '../../service/engine/operations.js';
+import { toWire } from '../../service/wire.js';
+import type { Act } from '../program.js';
+import { adapterLines, adapterTable, loraResultLines } from '../render/adapters.js';
+import { addLoraOptions, type LoraOptions, loraRequestOf } from './lora.js';
+
+export function addAdapterCommands(program: Command, act: Act): void {
+  const adapters = program.command('adapters').description('versions of the adapter');
+
+  const list = (command: Command) =>
+    command.description('all versions, newest first').action(
+      act(async (context) => {
+        const found = await context.client().adapters(context);
+        context.print({ adapters: toWire(found), total: found.length }, () => adapterTable(found));
+      }),
+    );
+  const show = (command: Command) =>
+    command.description('one version, with its files, its metrics and where it comes from').action(
+      act(async (context, _, [version]) => {
+        const found = await context.client().adapter(version, context);
+        context.print(toWire(found), () => adapterLines(found));
+      }),
+    );
+  const deploy = (command: Command) =>
+    addLoraOptions(command.description('make a version the one that answers'), { override: true }).action(
+      act<LoraOptions>(async (context, options, [adapterVersion]) => {
+        const request: LoraRequest & { adapterVersion: string } = { ...loraRequestOf(options), adapterVersion };
+        const result = await context.client().deploy(request, context);
+        context.print(toWire(result), () => loraResultLines(result));
+      }),
+    );
+
+  list(adapters.command('list'));
+  show(adapters.command('show <version>'));
+  deploy(adapters.command('deploy <version>'));
+  // as the original system called them
+  list(program.command('list-adapters', { hidden: true }));
+  show(program.command('adapter-info <version>', { hidden: true }));
+  deploy(program.command('deploy <version>', { hidden: true }));
+}
