@@ -3,7 +3,7 @@
  * where a C++ compiler is present. Needs Node and npm, nothing else; a machine without a compiler runs on the JavaScript
  * backend and is told so.
  */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { capture, findOnPath, isRequired, npmCommand, packageBin, root, run, scratch } from './process.mjs';
