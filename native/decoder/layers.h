@@ -5,7 +5,7 @@
 //   normalize_back(x, weight, dy, d)            d += its gradient with respect to x
 //   project(layer, x, outputs, count, add)      y (+)= W·x + bias + LoRA, for modules with the same x
 //   project_back(layer, module, x, dy, d, add)  d (+)= dy·W with the part of LoRA, unless d is null; the gradients of
-//                                               LoRA's factors are added to
+//                                               LoRA's factors, of which each target has one call
 //   place_heads(heads, norm, plain, x)          norms of x's heads, from `plain`, where `norm` is not null; RoPE
 //   place_heads_back(heads, norm, plain, d)     its gradient, in place
 //   attend_back(state, d_attended, dq, dk, dv)

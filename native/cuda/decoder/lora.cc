@@ -54,8 +54,8 @@ void lora_back(const Run& run, const DecoderAdapter& adapter, float* gradient, u
   multiply_floats(run, input, rows, adapter.lora_a(*target), rank, in, 1, false, run.hidden);
   blas.multiply(
       {rows, rank, out, target->scaling, 0, dy, adapter.lora_b(*target), out, rank, false, false, false, back, rank});
-  blas.multiply({out, rank, rows, target->scaling, 1, dy, run.hidden, out, rank, true, false, false, gradient_b, rank});
-  blas.multiply({rank, in, rows, 1, 1, back, input, rank, in, true, false, false, gradient_a, in});
+  blas.multiply({out, rank, rows, target->scaling, 0, dy, run.hidden, out, rank, true, false, false, gradient_b, rank});
+  blas.multiply({rank, in, rows, 1, 0, back, input, rank, in, true, false, false, gradient_a, in});
   if (!dx) return;
   blas.multiply({rows, in, rank, 1, drops ? 0.0f : 1.0f, back, adapter.lora_a(*target), rank, in, false, false, false,
                  drops ? run.dropped : dx, in});

@@ -151,7 +151,6 @@ void lorakeet_decoder_pass::backward(DecoderAdapter& adapter, const float* coeff
     upload(engine->stream, memory_.coefficients, coefficients, size_.targets);
     score(run, {false, 0, true});
   }
-  run.launch(FillZeros{memory_.gradient, parameters}, stretches(parameters));
   const BackwardTiles tiles = {memory_.back_shape, memory_.back_tiles, memory_.key_tiles,
                                back_tiles_.size(), key_tiles_.size(),  memory_.along};
   const DeviceSteps steps{run, &adapter, memory_.gradient, &tiles, memory_.back.back};

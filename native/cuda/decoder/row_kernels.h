@@ -73,6 +73,16 @@ struct NormalizeBackRows {
   }
 };
 
+// On a GPU through half turns: the general functions keep a table for huge angles on their stack.
+LORAKEET_DEVICE void turn_by(double angle, double* cosine, double* sine) {
+#if defined(__CUDA_ARCH__)
+  sincospi(angle * 0.31830988618379067154, sine, cosine);
+#else
+  *cosine = cos(angle);
+  *sine = sin(angle);
+#endif
+}
+
 // Cosines and sines of the angles of RoPE, [positions × half]; items are positions.
 struct FillAngles {
   const double* inverse_frequencies;  // [half]
@@ -82,9 +92,10 @@ struct FillAngles {
   uint32_t shared_floats() const { return 0; }
   LORAKEET_DEVICE void run(const Block& block, uint32_t position) const {
     block.for_each(half, [&](uint32_t i) {
-      const double angle = static_cast<double>(position) * inverse_frequencies[i];
-      cosines[size_t{position} * half + i] = static_cast<float>(cos(angle));
-      sines[size_t{position} * half + i] = static_cast<float>(sin(angle));
+      double cosine, sine;
+      turn_by(static_cast<double>(position) * inverse_frequencies[i], &cosine, &sine);
+      cosines[size_t{position} * half + i] = static_cast<float>(cosine);
+      sines[size_t{position} * half + i] = static_cast<float>(sine);
     });
   }
 };

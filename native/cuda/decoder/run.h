@@ -31,7 +31,7 @@ struct Run {
   size_t rows = 0;
   const uint32_t* places = nullptr;                  // [rows]: of each in its sequence
   const float *cosines = nullptr, *sines = nullptr;  // [places × head_dim / 2]
-  std::vector<Segment> segments{};  // one behind another, all rows
+  std::vector<Segment> segments{};                   // one behind another, all rows
   Dropout dropout{};
   float* hidden = nullptr;    // working memory for loraA · x
   size_t hidden_numbers = 0;  // no fewer than the rank of any target

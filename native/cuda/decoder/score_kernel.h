@@ -38,7 +38,7 @@ struct ScoreRows {
     const float log_sum = static_cast<float>(static_cast<double>(top) + log(total));
     const uint32_t label = draw ? drawn(block, row, log_sum, random_share(draw_seed, target)) : labels[target];
     block.for_each(1, [&](uint32_t) {
-      labels[target] = label;
+      if (draw) labels[target] = label;
       if (log_probabilities) log_probabilities[target] = row[label] - log_sum;
     });
     if (!coefficients) return;

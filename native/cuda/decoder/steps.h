@@ -17,7 +17,7 @@ struct BackwardTiles {
 
 struct DeviceSteps {
   const Run& run;
-  // Of a backward only: the targets, what is added to their gradients (as the adapter's parameters lie), the tiles of
+  // Of a backward only: the targets, where their gradients go (as the adapter's parameters lie), the tiles of
   // the batch, and working memory [rows × the largest rank].
   const DecoderAdapter* adapter = nullptr;
   float* gradient = nullptr;
