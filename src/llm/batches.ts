@@ -1,13 +1,14 @@
 /** Which examples are learnt from together, and in which pieces they go through the decoder. */
 import { hashSeed, Random } from '../adapter/random.js';
 import type { TokenBatch } from './decoder/contract.js';
-import { sequencesOf, type TokenExample, type TokenSequence } from './objectives.js';
+import type { TokenExample, TokenSequence } from './objectives.js';
 
 /** Batches are formed among this many times their size of examples, so that their lengths are alike. */
 const WINDOW = 8;
 
 export function tokensOf(example: TokenExample): number {
-  return sequencesOf(example).reduce((sum, { tokens }) => sum + tokens.length, 0);
+  if (example.kind === 'preference') return example.chosen.tokens.length + example.rejected.tokens.length;
+  return example.sequence.tokens.length;
 }
 
 /**
@@ -27,6 +28,11 @@ export function planEpoch(lengths: readonly number[], batchSize: number, seed: n
     for (let i = 0; i < alike.length; i += batchSize) batches.push(alike.slice(i, i + batchSize));
   }
   return shuffled(batches, random);
+}
+
+export function targetCountOf(example: TokenExample): number {
+  if (example.kind === 'preference') return example.chosen.targets.length + example.rejected.targets.length;
+  return example.sequence.targets.length;
 }
 
 /** Fisher and Yates's shuffle. */

@@ -6,7 +6,7 @@ import { LorakeetError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 import { readSmallFile } from '../files/random-access.js';
 import { decodeLanguageAdapter, encodeLanguageAdapter } from './adapter-file.js';
-import { planEpoch, tokensOf } from './batches.js';
+import { planEpoch, targetCountOf, tokensOf } from './batches.js';
 import type { DecoderModel } from './decoder/contract.js';
 import { Gradients, shared } from './gradients.js';
 import type { LanguageAdapter } from './language-adapter.js';
@@ -55,13 +55,17 @@ export async function trainLanguageAdapter(
   const { contextLength, ...rest } = options;
   const plan = requirePlan(rest);
   const { replay = [], validation = [], signal } = rest;
+  const pauses = new Pauses();
   requireExamples('examples', examples, contextLength);
+  await pauses.whenDue();
   requireExamples('options.replay', replay, contextLength);
   requireExamples('options.validation', validation, contextLength);
   if (examples.length === 0) {
     throw new LorakeetError('ERR_INVALID_ARGUMENT', 'examples: got none, expected at least one');
   }
+  await pauses.whenDue();
   const memory = planMemory(model, adapter, [...examples, ...replay, ...validation], plan, rest);
+  await pauses.whenDue();
   const before = await adapter.state();
   const gradients = new Gradients(model, adapter, { ...memory, ...plan, signal });
   try {
@@ -239,8 +243,7 @@ function planMemory(
   const longest = examples.reduce((most, example) => Math.max(most, tokensOf(example)), 0);
   const wanted = Math.max(longest, Math.min(options.maxPassTokens ?? DEFAULT_PASS_TOKENS, batchSize * longest));
   const targetsPerToken = examples.reduce(
-    (most, example) =>
-      Math.max(most, sequencesOf(example).reduce((n, each) => n + each.targets.length, 0) / tokensOf(example)),
+    (most, example) => Math.max(most, targetCountOf(example) / tokensOf(example)),
     0,
   );
   const own = ADAPTER_COPIES * Float32Array.BYTES_PER_ELEMENT * adapter.parameterCount;

@@ -183,8 +183,7 @@ export function requireExamples(name: string, examples: readonly TokenExample[],
       const { tokens, targets } = sequence ?? {};
       if (!(tokens instanceof Uint32Array))
         fail('ERR_INVALID_ARGUMENT', `${at}.${key}.tokens`, tokens, 'a Uint32Array');
-      const rising = (target: number, j: number) => target > (j ? targets[j - 1] : 0) && target < tokens.length;
-      if (!(targets instanceof Uint32Array) || targets.length === 0 || !targets.every(rising)) {
+      if (!(targets instanceof Uint32Array) || !areTargets(targets, tokens.length)) {
         const expected = `a Uint32Array of at least one index from 1 to ${tokens.length - 1}, rising`;
         fail('ERR_INVALID_ARGUMENT', `${at}.${key}.targets`, targets, expected);
       }
@@ -193,4 +192,14 @@ export function requireExamples(name: string, examples: readonly TokenExample[],
       }
     }
   });
+}
+
+/** A loop, for there may be millions. */
+function areTargets(targets: Uint32Array, tokens: number): boolean {
+  let before = 0;
+  for (let i = 0; i < targets.length; i++) {
+    if (targets[i] <= before || targets[i] >= tokens) return false;
+    before = targets[i];
+  }
+  return targets.length > 0;
 }
