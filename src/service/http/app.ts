@@ -96,10 +96,13 @@ export async function buildApp(
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
+    // connections that are kept, or were opened and not used yet, would keep the service
+    setImmediate(() => running.onIdle(() => app.server.closeAllConnections()));
   });
   app.decorateRequest('caller');
   app.addHook('onRequest', async (request, reply) => {
     beginAnswer(request, reply);
+    running.add(reply);
     const beganAt = performance.now();
     reply.raw.once('close', () => {
       const durationMs = performance.now() - beganAt;

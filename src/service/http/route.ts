@@ -2,15 +2,13 @@
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import type { Scope } from '../config/kinds.js';
-import type { Caller, Health, LearningService } from '../engine/operations.js';
+import type { Caller, LearningService } from '../engine/operations.js';
 import type { ProblemBody, ProblemCode } from './problems.js';
 import type { Unwired } from './wire-shape.js';
 
 /** What a route works with; fields as TypeScript has them. */
 export interface RouteContext<Path, Query, Body> {
   service: LearningService;
-  /** service.health(), found out once for all who ask at the same time. */
-  health(): Promise<Health>;
   caller: Caller;
   /** What the caller may do. */
   scope: Scope;

@@ -24,7 +24,6 @@ export interface Routing {
 export const callerOf = (request: FastifyRequest) => request.getDecorator<KnownCaller | undefined>('caller');
 
 export function registerRoutes(app: FastifyInstance, routing: Routing): void {
-  const health = shared(() => routing.service.health());
   for (const route of ROUTES) {
     const requireCaller = async (request: FastifyRequest) => {
       if (route.scope !== 'open') requireScope(callerOf(request), route.scope);
@@ -39,22 +38,22 @@ export function registerRoutes(app: FastifyInstance, routing: Routing): void {
       },
       handler: (request, reply) =>
         routing.running.run(reply, routing.limits[route.timeLimit ?? 'request'], (signal) =>
-          answer(route, request, reply, { ...routing, health, signal }),
+          answer(route, request, reply, { ...routing, signal }),
         ),
     });
   }
   refuseOtherMethods(app, routing.limitRate);
 }
 
-type Surroundings = Routing & Pick<Parameters<Route['run']>[0], 'health' | 'signal'>;
+type Surroundings = Routing & { signal: AbortSignal };
 
 async function answer(route: Route, request: FastifyRequest, reply: FastifyReply, around: Surroundings) {
-  const { service, health, signal, explain, hasTokens } = around;
+  const { service, signal, explain, hasTokens } = around;
   const caller = callerOf(request);
   reply.code(route.status ?? 200);
   if ('type' in route.answer && 'about' in route.answer) reply.type(route.answer.type);
   const result = await route.run({
-    ...{ service, health, signal, reply, hasTokens },
+    ...{ service, signal, reply, hasTokens },
     caller: { name: caller?.name ?? 'anybody' },
     scope: caller?.scope ?? 'read',
     path: fromWire(request.params),
@@ -63,17 +62,6 @@ async function answer(route: Route, request: FastifyRequest, reply: FastifyReply
     explain: (error) => explain(error, request),
   });
   return route.raw || result instanceof Readable ? result : toWire(result);
-}
-
-/** However many ask at the same time, it is found out once. */
-function shared<T>(find: () => Promise<T>): () => Promise<T> {
-  let finding: Promise<T> | undefined;
-  return () => {
-    finding ??= find().finally(() => {
-      finding = undefined;
-    });
-    return finding;
-  };
 }
 
 function refuseOtherMethods(app: FastifyInstance, limitRate: onRequestAsyncHookHandler): void {

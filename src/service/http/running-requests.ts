@@ -5,6 +5,23 @@ import { HttpProblem } from './problems.js';
 
 export class RunningRequests {
   readonly #running = new Set<AbortController>();
+  readonly #answering = new Set<FastifyReply>();
+  #whenIdle = () => {};
+
+  /** To be told of every request, also of those that are refused. */
+  add(reply: FastifyReply): void {
+    this.#answering.add(reply);
+    reply.raw.once('close', () => {
+      this.#answering.delete(reply);
+      if (this.#answering.size === 0) this.#whenIdle();
+    });
+  }
+
+  /** Calls back once, when nobody waits for an answer. */
+  onIdle(callback: () => void): void {
+    this.#whenIdle = callback;
+    if (this.#answering.size === 0) callback();
+  }
 
   /** Rejects when it is over before `work` is; `work` is told by its signal. */
   async run<T>(reply: FastifyReply, limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -45,7 +45,8 @@ export async function serve(
   }
   const { app, running } = await buildApp(service, config, { logger });
   try {
-    await app.listen({ host, port });
+    // one address: fastify would take ::1 as well, whose connections cannot be ended from here
+    await app.listen({ host: host.toLowerCase() === 'localhost' ? '127.0.0.1' : host, port });
   } catch (cause) {
     await app.close();
     const text = `service.port: cannot listen on ${host}, port ${port} (${(cause as Error).message})`;

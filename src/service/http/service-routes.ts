@@ -20,8 +20,8 @@ export const SERVICE_ROUTES = [
     scope: 'open',
     answer: ready,
     otherStatus: 503,
-    run: async ({ health, reply }) => {
-      const { status } = await health();
+    run: async ({ service, reply }) => {
+      const { status } = await service.health();
       if (status === 'unhealthy') reply.code(503);
       return { status: status === 'unhealthy' ? 'not_ready' : 'ready' };
     },
@@ -33,8 +33,8 @@ export const SERVICE_ROUTES = [
     scope: 'read',
     answer: healthAnswer,
     otherStatus: 503,
-    run: async ({ health, reply }) => {
-      const answer = await health();
+    run: async ({ service, reply }) => {
+      const answer = await service.health();
       if (answer.status === 'unhealthy') reply.code(503);
       return answer;
     },

@@ -41,5 +41,6 @@ afterEach(async () => {
 export async function call(app: FastifyInstance, request: InjectOptions) {
   const response = await app.inject(request);
   const isJson = /^application\/json/.test(String(response.headers['content-type']));
-  return { status: response.statusCode, headers: response.headers, body: isJson ? response.json() : response.payload };
+  const body = isJson && response.payload !== '' ? response.json() : response.payload;
+  return { status: response.statusCode, headers: response.headers, body };
 }
