@@ -44,6 +44,10 @@ export const PROGRAMS: Record<string, Entry> = {
     summary: 'updates that new users spare with the embedded ReasoningBank (--seeds N, default 10)',
     load: () => import('./reasoning/program.js'),
   },
+  service: {
+    summary: 'lorakeet serve under load while it trains (--seconds N, --rate N, --generate N, --threads N, --postgres)',
+    load: () => import('./service/program.js'),
+  },
   'service-form': {
     summary: 'the service form of the pool against direct calls: micro-batches, eviction, latency',
     load: () => import('./service-form/program.js'),

@@ -171,7 +171,8 @@ describe('the Dockerfile', () => {
 
   it('runs `lorakeet serve` on its port, not as root', async () => {
     const { config } = await loadConfig({ env: {} });
-    expect(JSON.parse(all('ENTRYPOINT')[0])).toEqual(['node', 'dist/cli/main.js']);
+    const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    expect(JSON.parse(all('ENTRYPOINT')[0])).toEqual(['node', posix.normalize(bin.lorakeet)]);
     expect(JSON.parse(all('CMD')[0])).toEqual(['serve']);
     expect(all('EXPOSE')).toEqual([String(config.service.port)]);
     expect(all('USER').at(-1)).toBe('node');
