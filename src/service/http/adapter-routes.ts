@@ -44,7 +44,9 @@ export const ADAPTER_ROUTES = [
     answer: deployed,
     problems: BLOCKED,
     run: async ({ service, path, body, caller }) => {
-      const request = { reason: 'manual_deploy', ...body, adapterVersion: path.version };
+      // an override has a reason of its own, or is refused
+      const reason = body.override ? undefined : 'manual_deploy';
+      const request = { reason, ...body, adapterVersion: path.version };
       return deployOf(await service.activate(request, caller), path.version);
     },
   }),
