@@ -18,6 +18,7 @@ function adviceFor(error: unknown): string | undefined {
   if (!(error instanceof LorakeetError)) return undefined;
   const status = error.cause instanceof ServiceAnswerError ? error.cause.status : undefined;
   if (status === 401) return 'give the token in LEARNING_ENGINE_TOKEN';
+  if (error.code === 'ERR_PACKAGE_MISSING') return '`lorakeet doctor` lists all that are';
   if (error.code === 'ERR_SERVICE_UNAVAILABLE' && status === undefined) {
     return 'start it with `lorakeet serve`, or say where it is with --base-url or LEARNING_ENGINE_URL';
   }

@@ -14,7 +14,7 @@ const LABEL = /([\w]+)="((?:[^"\\]|\\.)*)"/g;
 export function parsePrometheus(text: string): Metric[] {
   const metrics = new Map<string, Metric>();
   const metricOf = (name: string) => {
-    const found = metrics.get(name) ?? { name, samples: [] };
+    const found = metrics.get(name) ?? { name, help: undefined, type: undefined, samples: [] };
     metrics.set(name, found);
     return found;
   };

@@ -9,6 +9,7 @@ import { loadConfig, openLearningService, type ServedService, serve } from '../.
 import { modulesOf, publish } from '../cli/adapters.js';
 import { allCommands } from '../cli/commands.js';
 import { run } from '../cli/run.js';
+import { onlyJavaScript } from '../learning/decoder-speed.js';
 import { testCodeBlocks } from '../support/code-blocks.js';
 import { root } from '../support/imports.js';
 
@@ -47,13 +48,20 @@ describe('the commands of docs/cli.md', () => {
       'storage.folder': 'served',
       'model.folder': 'models/tiny-shakespeare-llama',
       'schedule.enabled': false,
+      'golden.suite': join(root, 'examples/golden-set/tiny-shakespeare.ndjson'),
+      'golden.maxNewTokens': 16,
+      'training.minimumSamples': 1,
+      'lora.rank': 2,
     };
     const { config } = await loadConfig({ env: {}, overrides });
     served = await serve(await openLearningService(config, { logger: silentLogger }), config, {
       logger: silentLogger,
       signals: false,
     });
-    writeFileSync('feedback.jsonl', '{"feedback_type": "thumbs_up", "request_data": {}, "response_data": {}}\n');
+    const request = { messages: [{ role: 'user', content: 'Who goes there, friend?' }] };
+    const response = { choices: [{ message: { role: 'assistant', content: 'It is I, the king of Rome.' } }] };
+    const row = { feedback_type: 'thumbs_up', request_data: request, response_data: response };
+    writeFileSync('feedback.jsonl', JSON.stringify(row));
     writeFileSync('suite.json', '{"cases": [{"id": "a", "prompt": "p", "must_include": ["yes"]}]}');
     writeFileSync('answers.json', '{"a": "yes"}');
     await writePeft('one', modulesOf(1));
@@ -67,7 +75,9 @@ describe('the commands of docs/cli.md', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it.each(lines)('%s', async (line) => {
+  // what needs a version, the JavaScript decoder would train for minutes
+  const isQuick = (line: string) => !onlyJavaScript || !/ (train|deploy) /.test(line);
+  it.each(lines.filter(isQuick))('%s', async (line) => {
     const [program, ...args] = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain);
     expect(program).toBe('lorakeet');
     expect(await run(args, { env: { LEARNING_ENGINE_URL: served.url } })).toMatchObject({ code: 0 });

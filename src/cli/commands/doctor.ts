@@ -23,8 +23,10 @@ export function addDoctorCommand(program: Command, act: Act): void {
           name,
           status === 'ok' || advice === undefined ? detail : `${detail}: ${advice}`,
         ]);
+        const packages = missing.flatMap(({ advice }) => /^npm install (\S+)$/.exec(advice ?? '')?.[1] ?? []);
         const verdict = missing.length === 0 ? 'nothing that is asked for is missing' : `${missing.length} missing`;
-        return [...table(['', 'what', 'found'], rows, ''), '', verdict];
+        const all = packages.length > 1 ? [`npm install ${packages.join(' ')}`] : [];
+        return [...table(['', 'what', 'found'], rows, ''), '', verdict, ...all];
       });
       return exitCode(missing.length === 0 ? 'ok' : 'failed');
     }),

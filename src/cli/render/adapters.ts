@@ -3,15 +3,22 @@ import type { AdapterDetails, AdapterSummary, LoraResult, LoraStatus } from '../
 import { bytes, decimal, type Field, fields, table } from '../text.js';
 
 export function adapterTable(adapters: readonly AdapterSummary[]): string[] {
-  const columns = ['version', 'created', 'approved', 'aliases', 'loss', 'size', 'author'];
+  const columns = ['version', 'created', 'approved', 'aliases', 'samples', 'loss', 'size', 'author'];
   const rows = adapters.map(({ version, createdAt, approved, quarantined, aliases, metrics, sizeBytes, author }) => {
     const state = quarantined ? 'quarantined' : approved ? 'yes' : 'no';
-    return [version, createdAt, state, aliases, decimal(lossOf(metrics)), bytes(sizeBytes), author];
+    return [
+      version,
+      createdAt,
+      state,
+      aliases,
+      metrics.samples,
+      decimal(metrics.trainingLoss),
+      bytes(sizeBytes),
+      author,
+    ];
   });
   return table(columns, rows, 'no versions');
 }
-
-const lossOf = (metrics: Readonly<Record<string, number>>) => metrics.train_loss ?? metrics.training_loss;
 
 export function adapterLines(adapter: AdapterDetails): string[] {
   const { baseModel, parents, files, metrics, training } = adapter;

@@ -1,5 +1,11 @@
 /** Jobs and training as lines. */
-import type { JobProgress, TrainingResult, TrainingStatus } from '../../service/engine/operations.js';
+import type {
+  FisherResult,
+  JobProgress,
+  LastRun,
+  TrainingResult,
+  TrainingStatus,
+} from '../../service/engine/operations.js';
 import type { Job } from '../../service/jobs/job.js';
 import { decimal, type Field, fields, table } from '../text.js';
 
@@ -22,29 +28,37 @@ export function jobFields(job: Job): Field[] {
     ['error', job.error],
     ['progress', isRunning ? `${progress.phase} ${progress.done}/${progress.total}` : undefined],
     ['loss', isRunning ? decimal(progress.loss) : undefined],
-    ...resultFields(job.result as Partial<TrainingResult> | undefined),
+    ...resultFields(job.result as Outcome | undefined),
   ];
 }
 
-/** Of training; other jobs have parts of it. */
-export function resultFields(
-  result: (Partial<Omit<TrainingResult, 'status'>> & { status?: string }) | undefined,
-): Field[] {
+/** What jobs of training and of Fisher information end with; of each only parts. */
+type Outcome = Partial<Omit<TrainingResult & FisherResult, 'status'>> & { status?: string };
+
+export function resultFields(result: Outcome | undefined): Field[] {
   if (!result) return [];
-  const { approved, golden } = result;
+  const { golden, notes = [] } = result;
   return [
     ['result', result.status],
     ['reason', result.reason],
-    ['version', result.version],
-    ['approved', approved],
+    ['version', result.version ?? result.adapterVersion],
+    ['approved', result.approved],
+    ['deployed', result.deployed],
     ['objections', golden && golden.objections.length > 0 ? golden.objections.join('; ') : undefined],
-    ['samples', result.datasetSize],
+    ['samples', result.datasetSize ?? result.numSamples],
     ['loss before', decimal(result.initialLoss)],
     ['loss after', decimal(result.finalLoss)],
     ['EWC loss', decimal(result.ewcLoss)],
     ['steps', result.steps],
-    ['seconds', result.durationSeconds === undefined ? undefined : result.durationSeconds.toFixed(1)],
+    ['importance', result.fisherVersion],
+    ['seconds', result.durationSeconds?.toFixed(1)],
+    ['notes', notes.length > 0 ? notes.join('; ') : undefined],
   ];
+}
+
+/** The job may be gone from the list, or have been followed by one of another kind. */
+function runFields(run: LastRun): Field[] {
+  return [['job', run.jobId], ['finished', run.finishedAt], ['error', run.error], ...resultFields(run)];
 }
 
 export function jobTable(jobs: readonly Job[]): string[] {
@@ -72,7 +86,7 @@ export function trainingLines({
     ]),
     ...section('current job', currentJob ? jobFields(currentJob) : []),
     ...section('last job', lastJob ? jobFields(lastJob) : []),
-    ...section('last run', lastRun && !lastJob ? [['error', lastRun.error], ...resultFields(lastRun)] : []),
+    ...section('last training', lastRun && lastRun.jobId !== lastJob?.id ? runFields(lastRun) : []),
     ...section('schedules', runs),
   ];
 }
