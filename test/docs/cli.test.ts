@@ -10,7 +10,6 @@ import { modulesOf, publish } from '../cli/adapters.js';
 import { allCommands } from '../cli/commands.js';
 import { run } from '../cli/run.js';
 import { onlyJavaScript } from '../learning/decoder-speed.js';
-import { testCodeBlocks } from '../support/code-blocks.js';
 import { root } from '../support/imports.js';
 
 const text = readFileSync(join(root, 'docs/cli.md'), 'utf8');
@@ -83,5 +82,3 @@ describe('the commands of docs/cli.md', () => {
     expect(await run(args, { env: { LEARNING_ENGINE_URL: served.url } })).toMatchObject({ code: 0 });
   });
 });
-
-describe('docs/cli.md', () => testCodeBlocks('docs/cli.md'));
