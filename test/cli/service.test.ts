@@ -371,7 +371,7 @@ describe.skipIf(onlyJavaScript)(`lorakeet work${skipped}`, () => {
         'It is I, the watch.',
       ];
       await run(add, { env });
-      const job = await runJson(['train', '--force', '--wait'], { env });
+      const job = await runJson(['train', '--force', '--wait'], { env, signal: AbortSignal.timeout(50_000) });
       expect(job, worker.output()).toMatchObject({
         code: 0,
         json: { state: 'completed', result: { version: 'v1.0' } },
