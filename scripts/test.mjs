@@ -10,7 +10,7 @@ import { setup } from './lib/setup.mjs';
 
 const INSTRUCTION_SETS = ['baseline', 'avx2', 'avx512', 'neon'];
 /** What LORAKEET_REQUIRE can ask of this suite; other names are for the other checks. */
-const REQUIRABLE = ['js', 'cpu', 'cuda', 's3', 'postgres', ...INSTRUCTION_SETS];
+const REQUIRABLE = ['js', 'cpu', 'cuda', 's3', 'postgres', 'chromium', ...INSTRUCTION_SETS];
 const coverageFile = join(scratch, 'coverage.jsonl');
 
 function vitest(pool, args) {

@@ -6,6 +6,7 @@ export type { ServiceConfig } from './config/keys.js';
 export type { Scope, ServiceToken } from './config/kinds.js';
 export { type ConfigSource, type LoadConfigOptions, type LoadedConfig, loadConfig } from './config/load.js';
 export { Secret } from './config/secret.js';
+export { DASHBOARD_CONTENT_SECURITY_POLICY, type DashboardAsset, dashboardAssets } from './dashboard/assets.js';
 export {
   type LearningServiceOptions,
   type LearningWorker,

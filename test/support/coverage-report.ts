@@ -4,7 +4,7 @@
  */
 import { appendFileSync } from 'node:fs';
 
-export type CoverageKind = 'backend' | 'instruction set' | 'server';
+export type CoverageKind = 'backend' | 'instruction set' | 'server' | 'browser';
 
 /** Call once the tests on it have run. */
 export function covered(kind: CoverageKind, name: string): void {

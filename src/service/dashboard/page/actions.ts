@@ -31,12 +31,11 @@ type Changed = LoraResult & { lora?: LoraStatus };
 export function createActions(state: State, changed: (message: string) => void): Actions {
   const active = () => state.lora.value?.active ?? null;
   const path = (version: string) => `adapters/${encodeURIComponent(version)}`;
-  /** What the reader saw to be active: the service refuses where that has changed since. */
+  /** What the reader sees to be active when the dialog opens: the service refuses where that has changed since. */
   const expected = () => (state.lora.value ? { expect: active() } : {});
 
   async function switchTo(path: string, body: object): Promise<void> {
-    const result = await change<Changed>(path, { ...expected(), ...body });
-    changed(describeResult(result));
+    changed(describeResult(await change<Changed>(path, body)));
   }
 
   return {
@@ -82,8 +81,9 @@ export function createActions(state: State, changed: (message: string) => void):
       const fields = adapter.approved ? [REASON] : [REASON, override];
       const confirm = adapter.approved ? 'Deploy' : 'Deploy unapproved version';
       const question = { title: `Deploy ${adapter.version}?`, text, fields, confirm, danger: !adapter.approved };
+      const seen = expected();
       void ask(question, ({ reason, override }) =>
-        switchTo(`${path(adapter.version)}/deploy`, { reason, ...(override ? { override: true } : {}) }),
+        switchTo(`${path(adapter.version)}/deploy`, { ...seen, reason, ...(override ? { override: true } : {}) }),
       );
     },
 
@@ -116,14 +116,16 @@ export function createActions(state: State, changed: (message: string) => void):
         confirm: 'Disable adapters',
         danger: true,
       };
+      // whatever is active by then
       void ask(question, ({ reason }) => switchTo('lora/disable', { reason }));
     },
 
     enable() {
       const text = ['The kill switch is lifted, and every replica serves this version.'];
       const fields = [choice('Version', state), REASON];
+      const seen = expected();
       void ask({ title: 'Enable adapters', text, fields, confirm: 'Enable' }, ({ version, reason }) =>
-        switchTo('lora/enable', { adapter_version: version, reason }),
+        switchTo('lora/enable', { ...seen, adapter_version: version, reason }),
       );
     },
 
@@ -134,7 +136,10 @@ export function createActions(state: State, changed: (message: string) => void):
       ];
       const fields = [choice('Roll back to', state), REASON];
       const question = { title: 'Roll back', text: [text.join(' ')], fields, confirm: 'Roll back', danger: true };
-      void ask(question, ({ version, reason }) => switchTo('lora/rollback', { adapter_version: version, reason }));
+      const seen = expected();
+      void ask(question, ({ version, reason }) =>
+        switchTo('lora/rollback', { ...seen, adapter_version: version, reason }),
+      );
     },
   };
 }

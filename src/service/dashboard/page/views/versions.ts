@@ -59,8 +59,10 @@ export function versionsView(actions: Actions, show: (version: string) => void):
 }
 
 function deployRefusal(state: State, { version, quarantined }: AdapterSummary): string | undefined {
-  if (quarantined) return 'A quarantined version is never deployed.';
+  const refused = refusal(state);
+  if (refused) return refused;
+  if (quarantined) return 'It is in quarantine.';
   if (state.lora.value?.active === version) return 'This version is active.';
   if (state.lora.value?.enabled === false) return 'Adapters are disabled: enable them first.';
-  return refusal(state);
+  return undefined;
 }
