@@ -32,7 +32,7 @@ export async function takePictures(folder: string): Promise<void> {
     await running.service.promote({ adapterVersion: first }, caller);
     const second = await running.train();
     await running.service.activate({ adapterVersion: second, reason: 'more feedback' }, caller);
-    const wide = { width: 1200, height: 1120 };
+    const wide = { width: 1200, height: 1000 };
     const light = await visit({ colorScheme: 'light', viewport: wide });
     await save(light, 'light');
     await light.setViewportSize({ width: 800, height: 560 });

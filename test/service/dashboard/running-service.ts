@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { silentLogger } from '../../../src/logger.js';
 import { loadConfig } from '../../../src/service/config/load.js';
 import { openLearningService } from '../../../src/service/engine/learning-service.js';
-import type { LearningService } from '../../../src/service/engine/operations.js';
+import type { LearningService, TrainRequest } from '../../../src/service/engine/operations.js';
 import type { FeedbackInput } from '../../../src/service/feedback/feedback.js';
 import { serve } from '../../../src/service/http/serve.js';
 import { root } from '../../support/imports.js';
@@ -43,7 +43,9 @@ export interface RunningService {
   url: string;
   service: LearningService;
   /** Resolves with the version of a training that has ended. */
-  train(): Promise<string>;
+  train(request?: TrainRequest): Promise<string>;
+  /** So much, six days old, that its training takes a while. */
+  addFeedback(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -58,14 +60,17 @@ export async function startService(intent = INJECTION, more: Record<string, unkn
   return {
     url: served.url,
     service,
-    async train() {
-      const { id } = await service.train({}, { name: 'test' });
+    async train(request = {}) {
+      const { id } = await service.train(request, { name: 'test' });
       for (;;) {
         const job = await service.job(id);
         if (job.state === 'completed') return (job.result as { version: string }).version;
         if (job.state === 'failed') throw new Error(job.error);
         await new Promise((done) => setTimeout(done, 20));
       }
+    },
+    async addFeedback() {
+      await service.appendFeedback(rows(56, 400).map((row) => ({ ...row, createdAt: daysAgo(6) })));
     },
     async close() {
       await served.close();
@@ -83,21 +88,30 @@ function writeSuite(folder: string, cases: number): string {
   return path;
 }
 
-/** Judgements of speeches that the model was not trained on, over six days. */
+/** Judgements of speeches that the model was not trained on: 48 of six days, and 8 older ones, which EWC holds on to. */
 function feedback(intent: string): FeedbackInput[] {
+  const intents = ['verse', 'verse', 'verse', 'prose', 'prose', intent];
+  return rows(0, 56).map((row, i) => ({
+    ...row,
+    type: i % 6 === 5 ? 'thumbs_down' : 'thumbs_up',
+    intent: intents[i % intents.length],
+    createdAt: daysAgo(i < 48 ? i % 6 : 10),
+  }));
+}
+
+function rows(from: number, to: number): FeedbackInput[] {
   const text = readFileSync(join(root, 'data/tiny-shakespeare-last-tenth.txt'), 'utf8');
   const speeches = text.split('\n\n').flatMap((speech) => {
     const [, speaker, words] = /^(.+):\n([\s\S]{40,120})$/.exec(speech) ?? [];
     return words === undefined ? [] : [{ speaker, words }];
   });
-  const intents = ['verse', 'verse', 'verse', 'prose', 'prose', intent];
-  return speeches.slice(0, 48).map(({ speaker, words }, i) => ({
-    id: `row-${i}`,
-    type: i % 6 === 5 ? 'thumbs_down' : 'thumbs_up',
+  return speeches.slice(from, to).map(({ speaker, words }, i) => ({
+    id: `row-${from + i}`,
+    type: 'thumbs_up',
     request: { messages: [{ role: 'user', content: `${speaker} speaks now:` }] },
     response: { choices: [{ message: { role: 'assistant', content: words } }] },
-    intent: intents[i % intents.length],
     project: 'stage',
-    createdAt: new Date(Date.now() - (i % 6) * DAY_MS - 1000),
   }));
 }
+
+const daysAgo = (days: number) => new Date(Date.now() - days * DAY_MS - 1000);

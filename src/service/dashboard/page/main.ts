@@ -41,7 +41,7 @@ const UNHEALTHY = 503;
 /** What to ask, and how often, ms. */
 const SOURCES: { [K in keyof State]: { ask: () => Promise<unknown>; interval: () => number } } = {
   session: { ask: () => read('session'), interval: () => 60_000 },
-  training: { ask: () => read('training/status'), interval: () => (isTraining() ? 1000 : 4000) },
+  training: { ask: () => read('training/status'), interval: () => (isTraining() ? 500 : 4000) },
   lora: { ask: () => read('lora/status'), interval: () => 4000 },
   jobs: { ask: () => read('jobs?limit=20'), interval: () => 15_000 },
   adapters: { ask: () => read('adapters'), interval: () => 15_000 },
