@@ -17,7 +17,8 @@ let sequences = [];
 async function open({ path, threads, sequences: count, positions }) {
   const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error', maxThreads: threads });
   const model = await llama.loadModel({ modelPath: path });
-  const context = await model.createContext({ contextSize: positions, sequences: count, threads, batchSize: 256 });
+  const size = { contextSize: positions, sequences: count, batchSize: 256 };
+  const context = await model.createContext({ ...size, threads, flashAttention: true }); // a little faster than without
   sequences = Array.from({ length: count }, () => context.getSequence());
   return { name: `llama.cpp ${llama.llamaCppRelease?.release ?? ''}`.trim() };
 }

@@ -79,7 +79,12 @@ function list(entries: Record<string, string>): string {
     .join('\n');
 }
 
-function runOf({ date, commit, command, machine }: RunRecord): string {
+export function runOf({
+  date,
+  commit,
+  command,
+  machine,
+}: Pick<RunRecord, 'date' | 'commit' | 'command' | 'machine'>): string {
   const { cpu, cores, platform, node } = machine;
   return `${cpu}, ${cores} cores, ${platform}, Node ${node}, ${date.slice(0, 10)}, commit \`${commit.slice(0, 7)}\`, \`${command}\`.`;
 }

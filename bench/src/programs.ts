@@ -2,10 +2,13 @@
 import { join, relative } from 'node:path';
 import { describeMachine, readCommit } from './machine.js';
 import { appendRecord } from './results.js';
+import { UsageError } from './usage-error.js';
 
 export interface Program {
   /** Measures, prints tables on standard output, and returns what goes into the record. Throws UsageError. */
   run(args: readonly string[], onProgress: (what: string) => void): Promise<object>;
+  /** Writes the figures of the records so far, `file`, into documents below `root`. With `--docs`. */
+  document?(root: string, file: string): void;
 }
 
 interface Entry {
@@ -25,7 +28,7 @@ export const PROGRAMS: Record<string, Entry> = {
   },
   llm: {
     summary:
-      'language models: training against PEFT, memory, decoding against llama.cpp; or forgetting, by that name (--docs)',
+      'language models: training against PEFT, memory, decoding against llama.cpp; or forgetting, by that name (--docs, --recorded)',
     load: () => import('./llm/program.js'),
   },
   merge: {
@@ -58,15 +61,26 @@ export const PROGRAMS: Record<string, Entry> = {
   },
 };
 
+/** Instead of all other flags: the documents are written from what has been measured before. */
+const RECORDED = '--recorded';
+
 /** Runs the program and adds machine, commit, date and its figures to its results as one line. */
 export async function runProgram(root: string, name: string, args: readonly string[]): Promise<void> {
   const machine = describeMachine();
   const [date, commit] = [new Date().toISOString(), readCommit(root)];
   console.log(`${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ${date}, ${commit}`);
   const program = await PROGRAMS[name].load();
-  const figures = await program.run(args, (what) => console.error(`bench: ${name} ${what}`));
   const file = join(root, 'bench', 'results', `${name}.jsonl`);
+  if (args.includes(RECORDED)) return documentRecorded(program, root, file, args);
+  const figures = await program.run(args, (what) => console.error(`bench: ${name} ${what}`));
   const command = ['npm run bench --', name, ...args].join(' ');
   appendRecord(file, { date, commit, command, machine, ...figures });
   console.log(`\nadded to ${relative(root, file)}`);
+  if (args.includes('--docs')) program.document?.(root, file);
+}
+
+/** Measures nothing. */
+function documentRecorded(program: Program, root: string, file: string, args: readonly string[]): void {
+  if (args.length > 1 || !program.document) throw new UsageError(`${RECORDED}: it stands alone, for what has --docs`);
+  program.document(root, file);
 }

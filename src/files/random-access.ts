@@ -21,6 +21,8 @@ export interface RandomAccess {
    * Throws ERR_FILE_ACCESS for a file that has become shorter.
    */
   read(position: number, length: number): Promise<Uint8Array>;
+  /** As read, of as many bytes as `target` has and into it: for many reads that should not each take memory. */
+  readInto(position: number, target: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,7 @@ export function accessBytes(name: string, bytes: Uint8Array): RandomAccess {
     name,
     byteLength: bytes.length,
     read: async (position, length) => Uint8Array.prototype.slice.call(bytes, position, position + length),
+    readInto: async (position, target) => target.set(bytes.subarray(position, position + target.length)),
     close: async () => {},
   };
 }
@@ -43,7 +46,12 @@ export async function accessFile(path: string): Promise<RandomAccess> {
       name: path,
       byteLength: Number(stats.size),
       identity: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(' '),
-      read: (position, length) => attempt(path, () => readExactly(file, position, length)),
+      read: async (position, length) => {
+        const bytes = new Uint8Array(length);
+        await attempt(path, () => readExactly(file, position, bytes));
+        return bytes;
+      },
+      readInto: (position, target) => attempt(path, () => readExactly(file, position, target)),
       close: () => file.close(),
     };
   } catch (error) {
@@ -65,16 +73,14 @@ export async function readSmallFile(path: string, maxBytes: number): Promise<Uin
   }
 }
 
-async function readExactly(file: FileHandle, position: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
+async function readExactly(file: FileHandle, position: number, target: Uint8Array): Promise<void> {
   let done = 0;
-  while (done < length) {
-    const wanted = Math.min(READ_CHUNK_BYTES, length - done);
-    const { bytesRead } = await file.read(bytes, done, wanted, position + done);
-    if (bytesRead === 0) throw new Error(`it ends ${length - done} bytes too early`);
+  while (done < target.length) {
+    const wanted = Math.min(READ_CHUNK_BYTES, target.length - done);
+    const { bytesRead } = await file.read(target, done, wanted, position + done);
+    if (bytesRead === 0) throw new Error(`it ends ${target.length - done} bytes too early`);
     done += bytesRead;
   }
-  return bytes;
 }
 
 async function attempt<T>(path: string, action: () => Promise<T>): Promise<T> {

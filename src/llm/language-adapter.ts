@@ -22,6 +22,8 @@ export interface LanguageAdapterState {
 
 const LEARNT = ['moment1', 'moment2', 'fisher', 'anchor'] as const satisfies readonly AdapterVector[];
 
+const PIECE = 2 ** 16;
+
 export class LanguageAdapter {
   readonly decoder: DecoderAdapter;
   readonly #placed: readonly PlacedTarget[];
@@ -92,11 +94,17 @@ export class LanguageAdapter {
       parameters: await this.decoder.read('parameters'),
     };
     if (!this.decoder.train) return state;
-    for (const vector of LEARNT) {
-      const values = await this.decoder.read(vector);
-      if (values.some((value) => value !== 0)) state[vector] = values;
-    }
+    for (const vector of LEARNT) if (!(await this.#isZero(vector))) state[vector] = await this.decoder.read(vector);
     return state;
+  }
+
+  /** Piece by piece: most vectors that are not zero show it at once. */
+  async #isZero(vector: AdapterVector): Promise<boolean> {
+    for (let first = 0; first < this.parameterCount; first += PIECE) {
+      const piece = await this.decoder.read(vector, first, Math.min(PIECE, this.parameterCount - first));
+      if (piece.some((value) => value !== 0)) return false;
+    }
+    return true;
   }
 
   /** Throws ERR_ADAPTER_MISMATCH unless the state is that of an adapter with the same targets. */
@@ -107,7 +115,10 @@ export class LanguageAdapter {
     await this.decoder.write('parameters', state.parameters);
     if (this.decoder.train) {
       const zeros = new Float32Array(this.parameterCount);
-      for (const vector of LEARNT) await this.decoder.write(vector, state[vector] ?? zeros);
+      for (const vector of LEARNT) {
+        // what was never written to takes no memory
+        if (state[vector] || !(await this.#isZero(vector))) await this.decoder.write(vector, state[vector] ?? zeros);
+      }
       await this.decoder.write('gradient', zeros);
     }
     this.#steps = state.steps;

@@ -1,6 +1,6 @@
 /** A language model's folder in the form of Hugging Face: checked as a whole, its weights read piece by piece. */
 import { createHash } from 'node:crypto';
-import { bytesFromArray, toFloat32 } from '../adapter/formats/dtypes.js';
+import { toFloat32 } from '../adapter/formats/dtypes.js';
 import type { SafetensorsFile } from '../adapter/formats/safetensors-reader.js';
 import { fail } from '../checks.js';
 import { LorakeetError } from '../errors.js';
@@ -72,18 +72,24 @@ export class ModelFolder {
     return this.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
   }
 
-  /** All weights in pieces of at most 4 MiB, or one row, in the order of `tensors`. Throws ERR_FILE_ACCESS, ERR_ABORTED. */
+  /**
+   * All weights in pieces of at most 4 MiB, or one row, in the order of `tensors`. The bytes of a piece are good until the
+   * next one is asked for, which lies in the same memory. Throws ERR_FILE_ACCESS, ERR_ABORTED.
+   */
   async *pieces({ signal }: Pick<LoadOptions, 'signal'> = {}): AsyncGenerator<WeightPiece> {
+    const rowBytes = (tensor: BaseTensor): number => tensor.byteLength / rowsOf(tensor);
+    const memory = new Uint8Array(Math.max(PIECE_BYTES, ...this.tensors.map(rowBytes)));
     for (const tensor of this.tensors) {
-      const [rows, columns] = tensor.shape.length === 2 ? tensor.shape : [1, tensor.shape[0]];
-      const step = Math.max(1, Math.floor(PIECE_BYTES / (tensor.byteLength / rows)));
+      const rows = rowsOf(tensor);
+      const columns = tensor.shape[tensor.shape.length - 1];
+      const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes(tensor)));
       for (let firstRow = 0; firstRow < rows; firstRow += step) {
         if (signal?.aborted) {
           throw new LorakeetError('ERR_ABORTED', 'the reading of the model was aborted', { cause: signal.reason });
         }
-        const range = { start: firstRow * columns, end: Math.min(rows, firstRow + step) * columns };
-        const array = await this.#fileOf(tensor).read(tensor.name, range);
-        yield { tensor, firstRow, bytes: bytesFromArray(fileDtype(tensor), array) };
+        const bytes = memory.subarray(0, Math.min(rows - firstRow, step) * rowBytes(tensor));
+        await this.#fileOf(tensor).readInto(tensor.name, firstRow * columns, bytes);
+        yield { tensor, firstRow, bytes };
       }
     }
   }
@@ -167,6 +173,11 @@ export async function openModelFolder(folder: string, options: ModelFolderOption
     await closeFiles(files);
     throw error;
   }
+}
+
+/** A vector is one row. */
+function rowsOf({ shape }: BaseTensor): number {
+  return shape.length === 2 ? shape[0] : 1;
 }
 
 function fileDtype({ dtype }: BaseTensor): 'F32' | 'F16' | 'BF16' {

@@ -9,7 +9,7 @@ import { decodeLanguageAdapter, encodeLanguageAdapter } from './adapter-file.js'
 import { planEpoch, targetCountOf, tokensOf } from './batches.js';
 import type { DecoderModel } from './decoder/contract.js';
 import { Gradients, shared } from './gradients.js';
-import type { LanguageAdapter } from './language-adapter.js';
+import type { LanguageAdapter, LanguageAdapterState } from './language-adapter.js';
 import { sequencesOf, type TokenExample } from './objectives.js';
 import { Pauses } from './pauses.js';
 import { learningRateAt } from './schedule.js';
@@ -38,8 +38,8 @@ export interface TrainingReport {
 
 const MAX_CHECKPOINT_BYTES = 2 ** 31 - 1;
 const DEFAULT_PASS_TOKENS = 1024;
-/** parameters, gradient, two moments, Fisher and anchor, and the parameters and moments as they were. */
-const ADAPTER_COPIES = 11;
+/** Parameters, gradient, and two moments; what else the adapter has, it has before. And a copy that goes from here to there. */
+const TRAINED_VECTORS = 4 + 1;
 
 /**
  * One optimiser step per batch, AdamW with linear warm-up; see TrainingOptions. Whatever makes it reject, the adapter is then
@@ -64,9 +64,9 @@ export async function trainLanguageAdapter(
     throw new LorakeetError('ERR_INVALID_ARGUMENT', 'examples: got none, expected at least one');
   }
   await pauses.whenDue();
-  const memory = planMemory(model, adapter, [...examples, ...replay, ...validation], plan, rest);
-  await pauses.whenDue();
   const before = await adapter.state();
+  const memory = planMemory(model, adapter, before, [...examples, ...replay, ...validation], plan, rest);
+  await pauses.whenDue();
   const gradients = new Gradients(model, adapter, { ...memory, ...plan, signal });
   try {
     return await new Training(adapter, examples, plan, rest, gradients, memory).run();
@@ -235,6 +235,7 @@ interface PlannedMemory {
 function planMemory(
   model: DecoderModel,
   adapter: LanguageAdapter,
+  before: LanguageAdapterState,
   examples: readonly TokenExample[],
   { batchSize }: TrainingPlan,
   options: TrainingOptions,
@@ -246,7 +247,8 @@ function planMemory(
     (most, example) => Math.max(most, targetCountOf(example) / tokensOf(example)),
     0,
   );
-  const own = ADAPTER_COPIES * Float32Array.BYTES_PER_ELEMENT * adapter.parameterCount;
+  const kept = Object.values(before).filter((value) => value instanceof Float32Array).length;
+  const own = (TRAINED_VECTORS + kept) * Float32Array.BYTES_PER_ELEMENT * adapter.parameterCount;
   const bytesOf = (tokens: number, recompute: boolean) =>
     own +
     model.passBytes(

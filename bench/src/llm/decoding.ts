@@ -1,5 +1,4 @@
 /** Tokens per second against llama.cpp, and what it costs to change the adapter between two requests. */
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { WeightStorage } from '#lorakeet/llm/decoder/contract.js';
 import { formatTable } from '../table.js';
@@ -22,8 +21,9 @@ export interface DecodingRow {
   weightStorage: WeightStorage;
   sequences: number;
   tokensPerSecond: number;
-  llamaCpp: number | null;
-  /** lorakeet's as a share of llama.cpp's. */
+  /** tokens/s of llama.cpp, by its number of threads. */
+  llamaCpp: Record<string, number>;
+  /** lorakeet's as a multiple of llama.cpp's better one. */
   ratio: number | null;
 }
 
@@ -37,6 +37,12 @@ export interface Decoding {
   rows: DecodingRow[];
   swaps: SwapRow[];
   llamaCpp: string;
+}
+
+/** llama.cpp in a process of its own. */
+interface Peer {
+  threads: number;
+  worker: LineWorker;
 }
 
 const WORKER = fileURLToPath(new URL('./decode-worker.js', import.meta.url));
@@ -54,50 +60,64 @@ export async function compareDecoding(
   onProgress: (what: string) => void,
 ): Promise<Decoding> {
   const result: Decoding = { rows: [], swaps: [], llamaCpp: 'reason' in llamaCpp ? llamaCpp.reason : '' };
-  for (const { model, vocabSize, folder, gguf, threads, rounds } of cases) {
-    for (const [storage, path] of Object.entries(gguf)) {
+  for (const each of cases) {
+    for (const [storage, path] of Object.entries(each.gguf)) {
       const weightStorage = storage as WeightStorage;
+      const { model, folder, threads } = each;
       const own = new LineWorker(process.execPath, [WORKER]);
-      const peer =
-        'reason' in llamaCpp ? null : new LineWorker(process.execPath, [llamaCpp.script, join(llamaCpp.folder)]);
+      const peers: Peer[] = [];
       try {
         onProgress(`decoding: opening ${model}, ${storage}`);
         await own.ask({ kind: 'open', folder, weightStorage, threads, ...SIZES });
-        if (peer) result.llamaCpp = (await peer.ask<{ name: string }>({ kind: 'open', path, threads, ...SIZES })).name;
+        // its threads wait for each other by spinning: where a core has other work too, one thread may be faster than two
+        for (const count of 'reason' in llamaCpp ? [] : new Set([1, threads])) {
+          const { script, folder } = llamaCpp as { script: string; folder: string };
+          const worker = new LineWorker(process.execPath, [script, folder]);
+          peers.push({ threads: count, worker });
+          const opened = await worker.ask<{ name: string }>({ kind: 'open', path, threads: count, ...SIZES });
+          result.llamaCpp = opened.name;
+        }
         for (const sequences of [1, SEQUENCES]) {
           onProgress(`decoding: ${model}, ${storage}, ${sequences} at once`);
-          const speeds: { own: number[]; peer: number[] } = { own: [], peer: [] };
-          for (let round = 0; round <= rounds; round++) {
-            const question = {
-              kind: 'generate',
-              prompts: promptsOf(sequences, round, vocabSize),
-              newTokens: NEW_TOKENS,
-            };
-            const ours = await own.ask<Generated>(question);
-            const theirs = await peer?.ask<Generated>(question);
-            if (theirs) requireSameToken(`${model}, ${storage}`, ours, theirs);
-            if (round === 0) continue;
-            speeds.own.push(ours.timed / ours.seconds);
-            if (theirs) speeds.peer.push(theirs.timed / theirs.seconds);
-          }
-          const tokensPerSecond = median(speeds.own);
-          const other = peer ? median(speeds.peer) : null;
-          const ratio = other === null ? null : tokensPerSecond / other;
-          result.rows.push({ model, weightStorage, sequences, tokensPerSecond, llamaCpp: other, ratio });
+          result.rows.push(await compareSpeeds(each, weightStorage, sequences, own, peers));
         }
         if (weightStorage === 'bf16') {
           onProgress(`decoding: ${model}, adapters in turn`);
-          const prompts = promptsOf(SWAP_REQUESTS, rounds + 1, vocabSize);
+          const prompts = promptsOf(SWAP_REQUESTS, each.rounds + 1, each.vocabSize);
           const swapped = await own.ask<Swapped>({ kind: 'swap', prompts, newTokens: 2 });
           result.swaps.push({ model, ...swapped, addedSeconds: swapped.otherSeconds - swapped.sameSeconds });
         }
       } finally {
-        await own.close();
-        await peer?.close();
+        for (const { worker } of [{ worker: own }, ...peers]) await worker.close();
       }
     }
   }
   return result;
+}
+
+/** They take turns, so that what disturbs them disturbs them alike. */
+async function compareSpeeds(
+  { model, vocabSize, rounds }: DecodingCase,
+  weightStorage: WeightStorage,
+  sequences: number,
+  own: LineWorker,
+  peers: readonly Peer[],
+): Promise<DecodingRow> {
+  const speeds = { own: [] as number[], peers: peers.map(() => [] as number[]) };
+  for (let round = 0; round <= rounds; round++) {
+    const question = { kind: 'generate', prompts: promptsOf(sequences, round, vocabSize), newTokens: NEW_TOKENS };
+    const ours = await own.ask<Generated>(question);
+    if (round > 0) speeds.own.push(ours.timed / ours.seconds);
+    for (const [i, { worker }] of peers.entries()) {
+      const theirs = await worker.ask<Generated>(question);
+      requireSameToken(`${model}, ${weightStorage}`, ours, theirs);
+      if (round > 0) speeds.peers[i].push(theirs.timed / theirs.seconds);
+    }
+  }
+  const tokensPerSecond = median(speeds.own);
+  const llamaCpp = Object.fromEntries(peers.map(({ threads }, i) => [threads, median(speeds.peers[i])]));
+  const ratio = peers.length > 0 ? tokensPerSecond / Math.max(...Object.values(llamaCpp)) : null;
+  return { model, weightStorage, sequences, tokensPerSecond, llamaCpp, ratio };
 }
 
 function promptsOf(count: number, round: number, vocabSize: number): number[][] {
@@ -115,14 +135,15 @@ function requireSameToken(what: string, ours: Generated, theirs: Generated): voi
 }
 
 export function decodingTable({ rows }: Decoding): string {
+  const threads = Object.keys(rows[0].llamaCpp);
   return formatTable(
-    ['<model', '<weights', 'sequences', 'tokens/s', 'llama.cpp', 'ratio'],
+    ['<model', '<weights', 'at once', 'tokens/s', ...threads.map((count) => `llama.cpp, ${count} thr.`), '×'],
     rows.map(({ model, weightStorage, sequences, tokensPerSecond, llamaCpp, ratio }) => [
       model,
       weightStorage,
       String(sequences),
       tokensPerSecond.toFixed(1),
-      llamaCpp?.toFixed(1) ?? '',
+      ...threads.map((count) => llamaCpp[count].toFixed(1)),
       ratio?.toFixed(2) ?? '',
     ]),
   );

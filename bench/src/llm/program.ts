@@ -9,7 +9,6 @@ import { openModelFolder } from '#lorakeet/llm/model-folder.js';
 import { installJsPeers } from '../peers/install.js';
 import { UsageError } from '../usage-error.js';
 import { compareDecoding, type Decoding, type DecodingCase, decodingTable, swapTable } from './decoding.js';
-import { writeLlmDocuments } from './documents.js';
 import { type ForgettingRow, forgettingTable, runForgetting } from './forgetting.js';
 import { MODEL_SHAPES, type ModelShapeName, writeRandomModel } from './random-model.js';
 import { TASK } from './task.js';
@@ -41,8 +40,10 @@ export interface LlmFigures {
   forgetting?: ForgettingRow[];
 }
 
+export { writeLlmDocuments as document } from './documents.js';
+
 export async function run(args: readonly string[], onProgress: (what: string) => void): Promise<object> {
-  const { parts, docs } = parseParts(args);
+  const parts = parseParts(args);
   const threads = grantedCores();
   const scratch = mkdtempSync(join(tmpdir(), 'lorakeet-llm-'));
   const figures: LlmFigures = { threads };
@@ -63,7 +64,7 @@ export async function run(args: readonly string[], onProgress: (what: string) =>
     }
     if (parts.includes('memory')) {
       figures.epochs = await measureEpochs(models, threads, onProgress);
-      console.log(`\nOne epoch of ${TASK.examples} examples in a fresh process, activations computed again\n`);
+      console.log(`\nOne epoch of ${TASK.examples} examples in a fresh process, within a quarter of the weights\n`);
       console.log(epochTable(figures.epochs));
     }
     if (parts.includes('decoding')) {
@@ -80,7 +81,6 @@ export async function run(args: readonly string[], onProgress: (what: string) =>
   } finally {
     rmSync(scratch, { recursive: true });
   }
-  if (docs) writeLlmDocuments(ROOT, figures);
   return figures;
 }
 
@@ -170,18 +170,19 @@ function findLlamaCpp(): { script: string; folder: string } | { reason: string }
   return reason ? { reason: `nothing: ${reason}` } : { script: join(ROOT, 'bench', 'peers', 'llama_cpp.mjs'), folder };
 }
 
-function parseParts(args: readonly string[]): { parts: readonly Part[]; docs: boolean } {
-  let parsed: { values: { docs?: boolean }; positionals: string[] };
+/** --docs is for who runs the program. */
+function parseParts(args: readonly string[]): readonly Part[] {
+  let parsed: { positionals: string[] };
   try {
     parsed = parseArgs({ args: [...args], options: { docs: { type: 'boolean' } }, allowPositionals: true });
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const { values, positionals } = parsed;
+  const { positionals } = parsed;
   for (const part of positionals) {
     if (!PARTS.includes(part as Part)) {
       throw new UsageError(`part: got ${JSON.stringify(part)}, expected one of ${PARTS.join(', ')}`);
     }
   }
-  return { parts: positionals.length > 0 ? (positionals as Part[]) : TIMED, docs: values.docs === true };
+  return positionals.length > 0 ? (positionals as Part[]) : TIMED;
 }

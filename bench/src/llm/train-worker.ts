@@ -11,8 +11,10 @@ import { type StepTimes, TASK, tokenAt } from './task.js';
 
 export type TrainQuestion =
   | { kind: 'open'; folder: string; arithmetic: Arithmetic; weightStorage: WeightStorage; threads: number }
-  | { kind: 'steps'; count: number; recompute: boolean }
+  | { kind: 'steps'; count: number; recompute?: boolean; memoryLimitBytes?: number }
   | { kind: 'memory' };
+
+type Steps = Extract<TrainQuestion, { kind: 'steps' }>;
 
 export interface Opened {
   name: string;
@@ -32,7 +34,7 @@ export interface Memory {
 }
 
 const startBytes = process.memoryUsage.rss();
-let train: ((question: Extract<TrainQuestion, { kind: 'steps' }>) => Promise<Trained>) | undefined;
+let train: ((question: Steps) => Promise<Trained>) | undefined;
 
 await answerLines(async (question: TrainQuestion): Promise<Opened | Trained | Memory> => {
   if (question.kind === 'open') return open(question);
@@ -56,7 +58,7 @@ async function open(question: Extract<TrainQuestion, { kind: 'open' }>): Promise
   train = (steps) => trainSteps(steps, adapter);
   return { name: `${model.backend} ${model.device}`, weightBytes: model.weightBytes, loadSeconds };
 
-  async function trainSteps({ count, recompute }: { count: number; recompute: boolean }, to: LanguageAdapter) {
+  async function trainSteps({ count, recompute, memoryLimitBytes }: Steps, to: LanguageAdapter): Promise<Trained> {
     const { batchSize, tokens, targets, learningRate } = TASK;
     const examples = Array.from({ length: count * batchSize }, (_, example) => {
       const row = Uint32Array.from({ length: tokens }, (_, i) => tokenAt(example * tokens + i, shape.vocabSize));
@@ -71,6 +73,7 @@ async function open(question: Extract<TrainQuestion, { kind: 'open' }>): Promise
       learningRate,
       schedule: 'constant',
       recompute,
+      memoryLimitBytes,
       onProgress: () => {
         const now = performance.now();
         seconds.push((now - last) / 1000);

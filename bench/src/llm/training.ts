@@ -172,13 +172,21 @@ export interface EpochCase extends TrainingCase {
   steps: number;
 }
 
-/** In a fresh process that loads and trains with `recompute`: what the epoch takes, in time and memory. */
+/** For Node.js itself, of the quarter; and what is left to a training where that quarter is small. */
+const RUNTIME_BYTES = 60e6;
+const LEAST_BYTES = 60e6;
+
+/**
+ * In a fresh process that loads and trains within a quarter of the weights where it can: what the epoch takes, in time and
+ * memory.
+ */
 export async function measureEpoch(epoch: EpochCase): Promise<EpochRow> {
   const { model, steps, folder, threads, arithmetic, weightStorage } = epoch;
   const worker = new LineWorker(process.execPath, [WORKER]);
   try {
     const opened = await worker.ask<Opened>({ kind: 'open', folder, threads, arithmetic, weightStorage });
-    const trained = await worker.ask<Trained>({ kind: 'steps', count: steps, recompute: true });
+    const memoryLimitBytes = Math.max(opened.weightBytes / 4 - RUNTIME_BYTES, LEAST_BYTES);
+    const trained = await worker.ask<Trained>({ kind: 'steps', count: steps, memoryLimitBytes });
     const memory = await worker.ask<Memory>({ kind: 'memory' });
     const seconds = trained.seconds.reduce((sum, each) => sum + each, 0);
     return {

@@ -66,6 +66,17 @@ export class SafetensorsFile {
     return arrayFromBytes(dtype, bytes);
   }
 
+  /**
+   * The numbers of a tensor from element `start` on as the file has them, little endian: as many bytes as `target` has, into
+   * it. Throws ERR_INVALID_ARGUMENT, ERR_OUT_OF_RANGE, ERR_FILE_ACCESS.
+   */
+  async readInto(name: string, start: number, target: Uint8Array): Promise<void> {
+    const { dtype, byteOffset, byteLength } = this.#infoOf(name);
+    const first = start * elementBytes(dtype);
+    requireInteger('end of the range, in bytes', first + target.length, first, byteLength, 'ERR_OUT_OF_RANGE');
+    await this.#access.readInto(this.#dataStart + byteOffset + first, target);
+  }
+
   /** As read, for F32, F16 and BF16, as float32; ERR_FORMAT_UNSUPPORTED for other types, which float32 cannot hold. */
   async readFloat32(name: string, range: ElementRange = {}): Promise<Float32Array> {
     const { dtype } = this.#infoOf(name);
