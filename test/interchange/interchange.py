@@ -175,11 +175,40 @@ def check_embedding(folder):
     check("embedding adapter does something", (y - x).abs().max() > 1e-2)
 
 
+def check_trained(folder):
+    for own in sorted(pathlib.Path(folder, "trained").iterdir()):
+        case = json.loads((own / "expected.json").read_text())
+        said = {}
+        for form in (None, "exact", "portable"):
+            model = transformers.AutoModelForCausalLM.from_pretrained(case["path"], dtype=torch.float64)
+            if form:
+                model = peft.PeftModel.from_pretrained(model, own / form).double()
+            said[form] = what_it_says(model.eval(), case["tokens"], len(case["base"]["greedy"]))
+        for form, (logs, ids) in said.items():
+            expected = case["adapted" if form else "base"]
+            error = (logs - torch.tensor(expected["logProbabilities"]).double()).abs().max().item()
+            check(f"trained {own.name} {form}", error < 1e-4, f"log-probabilities differ by {error:.2e}")
+            check(f"trained {own.name} {form} greedily", ids == expected["greedy"], f"{ids}, not {expected['greedy']}")
+        moved = (said["exact"][0] - said[None][0]).abs().max()
+        check(f"trained {own.name} has learnt something", moved > 0.1, f"differs by {moved:.2e}")
+
+
+def what_it_says(model, tokens, count):
+    with torch.no_grad():
+        ids = torch.tensor(tokens)
+        logs = torch.log_softmax(model(ids[None]).logits[0, :-1], -1).gather(1, ids[1:, None])[:, 0]
+        following = list(tokens)
+        for _ in range(count):
+            following.append(int(model(torch.tensor([following])).logits[0, -1].argmax()))
+    return logs, following[len(tokens):]
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "check":
         check_adapters(*arguments)
         check_embedding(*arguments)
+        check_trained(*arguments)
         versions = f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}"
         print(f"  {count - len(failures)} passed, {len(failures)} failed ({versions})")
         sys.exit(1 if failures else 0)

@@ -7,6 +7,7 @@ import { getLlama } from 'node-llama-cpp';
 import { writeGgufLora } from '../../dist/formats.js';
 import { writeBaseModel } from './base-gguf.mjs';
 import { cases, configOf, expected, modulesOf, weightsOf } from './tiny-models.mjs';
+import { NEW_TOKENS, trainAdapters } from './trained.mjs';
 
 const TOLERANCE = 1e-3;
 /** float32 all the way: what remains is the adapter. One thread, as llama.cpp's threads spin while they wait. */
@@ -37,6 +38,23 @@ async function probabilities(model, adapterPath) {
   const output = await context.getSequence().controlledEvaluate(input);
   await context.dispose();
   return output[last].next.probabilities;
+}
+
+/** Natural logarithms of the probabilities of all tokens but the first, and those that follow greedily. */
+async function says(model, tokens, adapterPath) {
+  const lora = adapterPath && { adapters: [{ filePath: adapterPath, scale: 1 }] };
+  const context = await model.createContext({ ...PRECISE, lora });
+  const sequence = context.getSequence();
+  const asked = tokens.map((id) => [id, { generateNext: { probabilities: true } }]);
+  const output = await sequence.controlledEvaluate(asked);
+  const logs = tokens.slice(1).map((id, i) => Math.log(output[i].next.probabilities.get(id) ?? 0));
+  await sequence.clearHistory();
+  const greedy = [];
+  for await (const id of sequence.evaluate(tokens, { temperature: 0, yieldEogToken: true })) {
+    if (greedy.push(id) === NEW_TOKENS) break;
+  }
+  await context.dispose();
+  return { logs, greedy };
 }
 
 const largestDifference = (got, wanted) => Math.max(...wanted.map((value, id) => Math.abs((got.get(id) ?? 0) - value)));
@@ -80,6 +98,24 @@ for (const name of Object.keys(cases.models)) {
       check(`${name}, ${adapter}: ${control} shows`, difference > 2 * TOLERANCE, difference);
     }
   }
+  await model.dispose();
+}
+// trained here: every token's probability, and what follows greedily
+for (const { name, config, weights, modules, tokens, adapted, base } of await trainAdapters(folder)) {
+  const basePath = join(folder, `trained-${name}.gguf`);
+  writeBaseModel(basePath, config, weights);
+  const adapterPath = join(folder, `trained-${name}-adapter.gguf`);
+  await writeGgufLora(adapterPath, modules, config);
+  const model = await llama.loadModel({ modelPath: basePath, useMmap: false });
+  const said = { adapted: await says(model, tokens, adapterPath), base: await says(model, tokens) };
+  for (const [which, wanted] of Object.entries({ adapted, base })) {
+    const { logs, greedy } = said[which];
+    const error = Math.max(...wanted.logProbabilities.map((log, i) => Math.abs(log - logs[i])));
+    check(`trained ${name}, ${which}`, error < TOLERANCE, `log-probabilities differ by ${error}`);
+    check(`trained ${name}, ${which}, greedily`, `${greedy}` === `${wanted.greedy}`, `${greedy}, not ${wanted.greedy}`);
+  }
+  const moved = Math.max(...said.base.logs.map((log, i) => Math.abs(log - said.adapted.logs[i])));
+  check(`trained ${name} has learnt something`, moved > 0.1, moved);
   await model.dispose();
 }
 console.log(`  ${passed} passed, ${failed} failed (llama.cpp, largest difference in F32 ${largest.toExponential(1)})`);

@@ -2,12 +2,13 @@
 //
 //   node test/interchange/peft.mjs PYTHON FOLDER
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readPeft, writeAdapterFolder, writePeft, writeSafetensors } from '../../dist/formats.js';
+import { readPeft, writeAdapterFolder, writePeft } from '../../dist/formats.js';
 import { createLoRAPersonalizationEngine } from '../../dist/index.js';
-import { cases, configOf, modulesOf, weightsOf } from './tiny-models.mjs';
+import { cases, modulesOf } from './tiny-models.mjs';
+import { trainAdapters, writeModel } from './trained.mjs';
 
 const [python, folder] = process.argv.slice(2);
 const adapters = [...Object.keys(cases.adapters), 'dora'];
@@ -42,12 +43,16 @@ function areSame(got, wanted) {
   );
 }
 
-async function writeModels() {
-  for (const name of Object.keys(cases.models)) {
-    mkdirSync(join(folder, name), { recursive: true });
-    writeFileSync(join(folder, name, 'config.json'), JSON.stringify(configOf(name)));
-    const tensors = [...weightsOf(name)].map(([key, tensor]) => [key, { dtype: 'F32', ...tensor }]);
-    await writeSafetensors(join(folder, name, 'model.safetensors'), new Map(tensors));
+/** What is trained here, and what it then says. */
+async function writeTrained() {
+  for (const { name, path, modules, losses, weights: _weights, config: _config, ...said } of await trainAdapters(
+    folder,
+  )) {
+    check(`${name} learns`, losses.at(-1) < 0.8 * losses[0]);
+    const own = join(folder, 'trained', name);
+    await writePeft(join(own, 'exact'), modules, { portable: false, taskType: 'CAUSAL_LM' });
+    await writePeft(join(own, 'portable'), modules, { taskType: 'CAUSAL_LM' });
+    writeFileSync(join(own, 'expected.json'), JSON.stringify({ path, ...said }));
   }
 }
 
@@ -100,7 +105,8 @@ async function readAgain() {
   }
 }
 
-await writeModels();
+for (const name of Object.keys(cases.models)) await writeModel(join(folder, name), name);
+await writeTrained();
 if (!runPython('save')) process.exit(1);
 await writeAdapters();
 await writeEmbeddingAdapter();
