@@ -1,4 +1,4 @@
-/** The entry of `npm start` and `npm run movielens`: signals, messages, exit codes. */
+/** The entry of `npm run movielens`: signals, messages, exit codes. */
 import { constants } from 'node:os';
 import { LorakeetError } from 'lorakeet';
 import { runJob } from './job.js';

@@ -21,7 +21,7 @@ export interface JobOptions {
 
 export const HELP = `Replays real people's movie ratings in time order; every person's adapter predicts each rating, then learns from it.
 
-npm start -- [flags]
+npm run movielens -- [flags]
 
   --backend NAME   js, cpu, cuda, or auto: the fastest that works here (default auto)
   --seed N         which 30 % of the users are replayed (default 0)
