@@ -4,8 +4,13 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LanguageAdapter } from '../../src/llm/language-adapter.js';
+import { readPeft } from '../../src/adapter/formats/peft-reader.js';
+import { selectDecoder } from '../../src/llm/decoder/select.js';
+import { Generator } from '../../src/llm/generator.js';
+import { scoreSequences } from '../../src/llm/gradients.js';
+import { adapterFromModules, type LanguageAdapter } from '../../src/llm/language-adapter.js';
 import { loadBaseModel } from '../../src/llm/language-model.js';
+import { openModelFolder } from '../../src/llm/model-folder.js';
 import { root } from '../support/imports.js';
 import { LLM_GOLDENS, readLlmGolden } from '../support/llm-golden.js';
 
@@ -48,7 +53,45 @@ it('swaps adapters between requests and among them, without the files of the bas
   model.close();
 });
 
-describe('an adapter that PEFT wrote', () => {
+it('an adapter that PEFT trained and saved says what it says there', async () => {
+  const { expected, folder: base } = await readLlmGolden('qwen2');
+  const trained = JSON.parse(readFileSync(join(base, 'peft', 'expected.json'), 'utf8'));
+  expect(trained.losses[1]).toBeLessThan(0.8 * trained.losses[0]);
+  const { modules } = await readPeft(join(base, 'peft'));
+  const files = await openModelFolder(base);
+  const decoder = selectDecoder().backend.createModel(files.config.shape, {
+    weightStorage: 'f32',
+    arithmetic: 'f32',
+    threads: 1,
+  });
+  await files.load(decoder);
+  await files.close();
+  const pass = decoder.createPass();
+  const adapter = await adapterFromModules(decoder, modules, { train: false });
+  const sequences = expected.sequences.map(({ ids, labels }) => ({
+    tokens: Uint32Array.from(ids),
+    targets: Uint32Array.from(labels.flatMap((label, i) => (i > 0 && label !== -100 ? [i] : []))),
+  }));
+  const logs = await scoreSequences(pass, adapter, sequences, 64);
+  for (const [i, wanted] of (trained.target_log_probs as number[][]).entries()) {
+    expect(logs[i]).toHaveLength(wanted.length);
+    wanted.forEach((log, j) => {
+      expect(Math.abs(logs[i][j] - log)).toBeLessThan(1e-4);
+    });
+    const without = (await scoreSequences(pass, undefined, sequences, 64))[i];
+    expect(Math.max(...wanted.map((log, j) => Math.abs(log - without[j])))).toBeGreaterThan(0.1);
+  }
+  const generator = new Generator(decoder, { sequences: 1, positions: 64 });
+  const { prompt, ids } = trained.greedy;
+  const { tokens } = await generator.generate({ prompt: Uint32Array.from(prompt), adapter, maxNewTokens: ids.length });
+  expect([...tokens]).toEqual(ids);
+  generator.close();
+  adapter.close();
+  pass.close();
+  decoder.close();
+});
+
+describe('an adapter in the form of PEFT', () => {
   // a tokenizer that has a character for each token: the goldens have none
   const letterOf = (token: number) => String.fromCharCode(0x4e00 + token);
   const spell = (tokens: Iterable<number>) => [...tokens].map(letterOf).join('');

@@ -143,7 +143,7 @@ export function decodingTable({ rows }: Decoding): string {
       weightStorage,
       String(sequences),
       tokensPerSecond.toFixed(1),
-      ...threads.map((count) => llamaCpp[count].toFixed(1)),
+      ...threads.map((count) => llamaCpp[count]?.toFixed(1) ?? ''),
       ratio?.toFixed(2) ?? '',
     ]),
   );
