@@ -17,6 +17,34 @@ curl -X POST localhost:8003/train -H 'Content-Type: application/json' -d '{ "day
 curl localhost:8003/training/status
 \`\`\`
 
+In a program of your own it is
+
+\`\`\`ts
+import { loadConfig, openLearningService, serve } from 'lorakeet/service';
+
+const token = '3f9c1e77b0a24d58';
+const { config } = await loadConfig({
+  env: {},
+  overrides: {
+    'service.host': '127.0.0.1',
+    'service.port': 0,
+    'service.tokens': [{ name: 'app', token, scope: 'operate' }],
+  },
+});
+const service = await openLearningService(config);
+const { url, close } = await serve(service, config, { signals: false }); // true, the default: SIGTERM and SIGINT end it
+const response = await fetch(\`\${url}/feedback\`, {
+  method: 'POST',
+  headers: { authorization: \`Bearer \${token}\`, 'content-type': 'application/json' },
+  body: JSON.stringify({ id: 'chat-17', feedback_type: 'thumbs_up', request_data: {}, response_data: {} }),
+});
+const { ids, added } = await response.json();
+if (response.status !== 201 || ids[0] !== 'chat-17' || added !== 1) throw new Error('unexpected');
+await close(); // the service too
+\`\`\`
+
+\`createHttpApp\` is the same as a fastify app, which does not listen and does not close the service.
+
 ## Who may call
 
 A service with \`service.tokens\` listens on every address and asks for \`Authorization: Bearer <token>\`. The scope \`read\` is for what

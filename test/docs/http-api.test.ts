@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../../src/errors.js';
 import { HTTP_PROBLEMS, SERVICE_STATUSES } from '../../src/service/http/problems.js';
 import { ROUTES } from '../../src/service/http/routes.js';
+import { testCodeBlocks } from '../support/code-blocks.js';
 import { root } from '../support/imports.js';
 
 /** As the issue of the service lists them. */
@@ -28,4 +29,6 @@ describe('docs/http-api.md', () => {
   it('has every route that was asked for', () => {
     expect(ASKED_FOR.filter((route) => !document.includes(`| \`${route}\` |`))).toEqual([]);
   });
+
+  testCodeBlocks('docs/http-api.md');
 });
