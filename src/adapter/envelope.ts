@@ -34,10 +34,14 @@ export function allocateEnvelope(kind: EnvelopeKind, byteLength: number): Uint8A
   }
 }
 
-/** Fills in magic, version and, last, the checksum of `bytes`, whose content is complete. */
-export function sealEnvelope(kind: EnvelopeKind, bytes: Uint8Array): void {
+export function writePreamble(kind: EnvelopeKind, bytes: Uint8Array): void {
   bytes.set(Buffer.from(kind.magic, 'latin1'));
   viewOf(bytes).setUint32(8, kind.version, true);
+}
+
+/** Fills in magic, version and, last, the checksum of `bytes`, whose content is complete. */
+export function sealEnvelope(kind: EnvelopeKind, bytes: Uint8Array): void {
+  writePreamble(kind, bytes);
   const end = bytes.length - CHECKSUM_BYTES;
   bytes.set(sha256(bytes.subarray(0, end)), end);
 }

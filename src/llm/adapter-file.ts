@@ -2,7 +2,7 @@
  * A language adapter with all that it has learnt, as bytes: lorakeet's envelope (magic, version, SHA-256) around a
  * safetensors file of its vectors. PEFT folders (adapter/formats) are for other tools and carry the parameters only.
  */
-
+import { createHash } from 'node:crypto';
 import {
   allocateEnvelope,
   CHECKSUM_BYTES,
@@ -10,17 +10,21 @@ import {
   openEnvelope,
   PREAMBLE_BYTES,
   sealEnvelope,
+  writePreamble,
 } from '../adapter/envelope.js';
 import { type FloatDtype, fromFloat32, type TensorArray } from '../adapter/formats/dtypes.js';
 import { openSafetensors, type SafetensorsFile } from '../adapter/formats/safetensors-reader.js';
-import { encodeSafetensors, type TensorSource } from '../adapter/formats/safetensors-writer.js';
+import { encodeSafetensors, safetensorsParts, type TensorSource } from '../adapter/formats/safetensors-writer.js';
 import type { JsonObject } from '../adapter/meta.js';
 import { fail, firstNonFinite } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import { LORA_MODULES, type LoraTarget } from './decoder/contract.js';
 import type { LanguageAdapterState } from './language-adapter.js';
+import { Pauses } from './pauses.js';
 
 const VECTORS = ['parameters', 'moment1', 'moment2', 'fisher', 'anchor'] as const;
+/** Between two looks at the clock. */
+const SLICE_BYTES = 2 ** 21;
 const KIND: EnvelopeKind = {
   what: 'language adapter',
   magic: 'LKLANGAD',
@@ -38,8 +42,43 @@ export interface EncodeLanguageAdapterOptions {
 /** Vectors of zeros are left out. Throws ERR_OUT_OF_RANGE for a number too large for the dtype. */
 export function encodeLanguageAdapter(
   state: LanguageAdapterState,
-  { dtype = 'F32', meta = {} }: EncodeLanguageAdapterOptions = {},
+  options: EncodeLanguageAdapterOptions = {},
 ): Uint8Array {
+  const { tensors, metadata } = contentOf(state, options);
+  const content = encodeSafetensors(tensors, { metadata });
+  const bytes = allocateEnvelope(KIND, PREAMBLE_BYTES + content.length + CHECKSUM_BYTES);
+  bytes.set(content, PREAMBLE_BYTES);
+  sealEnvelope(KIND, bytes);
+  return bytes;
+}
+
+/** The same bytes, with pauses in which others have the thread; the state must not change meanwhile. */
+export async function encodeLanguageAdapterWithPauses(
+  state: LanguageAdapterState,
+  options: EncodeLanguageAdapterOptions = {},
+): Promise<Uint8Array> {
+  const { tensors, metadata } = contentOf(state, options);
+  const parts = safetensorsParts(tensors, { metadata });
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = allocateEnvelope(KIND, PREAMBLE_BYTES + length + CHECKSUM_BYTES);
+  writePreamble(KIND, bytes);
+  const hash = createHash('sha256').update(bytes.subarray(0, PREAMBLE_BYTES));
+  const pauses = new Pauses();
+  let position = PREAMBLE_BYTES;
+  for (const part of parts) {
+    for (let from = 0; from < part.length; from += SLICE_BYTES) {
+      const slice = part.subarray(from, from + SLICE_BYTES);
+      hash.update(slice);
+      bytes.set(slice, position);
+      position += slice.length;
+      await pauses.whenDue();
+    }
+  }
+  bytes.set(hash.digest(), position);
+  return bytes;
+}
+
+function contentOf(state: LanguageAdapterState, { dtype = 'F32', meta = {} }: EncodeLanguageAdapterOptions) {
   const tensors = new Map<string, TensorSource & { data: TensorArray }>();
   for (const name of VECTORS) {
     const values = state[name];
@@ -52,11 +91,7 @@ export function encodeLanguageAdapter(
     steps: String(state.steps),
     meta: JSON.stringify(meta),
   };
-  const content = encodeSafetensors(tensors, { metadata });
-  const bytes = allocateEnvelope(KIND, PREAMBLE_BYTES + content.length + CHECKSUM_BYTES);
-  bytes.set(content, PREAMBLE_BYTES);
-  sealEnvelope(KIND, bytes);
-  return bytes;
+  return { tensors, metadata };
 }
 
 /** Throws ERR_ADAPTER_CORRUPT, ERR_ADAPTER_VERSION and, for a damaged safetensors part, ERR_FORMAT_CORRUPT. */

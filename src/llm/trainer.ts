@@ -5,7 +5,7 @@ import { describe } from '../checks.js';
 import { LorakeetError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 import { readSmallFile } from '../files/random-access.js';
-import { decodeLanguageAdapter, encodeLanguageAdapter } from './adapter-file.js';
+import { decodeLanguageAdapter, encodeLanguageAdapterWithPauses } from './adapter-file.js';
 import { planEpoch, targetCountOf, tokensOf } from './batches.js';
 import type { DecoderModel } from './decoder/contract.js';
 import { Gradients, shared } from './gradients.js';
@@ -198,7 +198,10 @@ class Training {
   }
 
   async #save({ save }: CheckpointTarget, step: number, fingerprint: string): Promise<void> {
-    await save(encodeLanguageAdapter(await this.#adapter.state(), { meta: { step, fingerprint } }), step);
+    await save(
+      await encodeLanguageAdapterWithPauses(await this.#adapter.state(), { meta: { step, fingerprint } }),
+      step,
+    );
   }
 
   /** The steps that are done. */

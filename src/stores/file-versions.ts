@@ -16,6 +16,7 @@ import { confinePath } from '../files/confined-path.js';
 import { readSmallFile } from '../files/random-access.js';
 import { inTransaction, openSqliteFile, type SqliteDatabase } from '../sqlite.js';
 import {
+  hashBlob,
   isSha256,
   MAX_BLOB_BYTES,
   requireBlob,
@@ -24,7 +25,6 @@ import {
   requireSha256,
   type StoredBlob,
   type StoredHead,
-  sha256Of,
   type VersionStore,
 } from '../versions/version-store.js';
 
@@ -66,7 +66,7 @@ export class FileVersionStore implements VersionStore {
   }
 
   async putBlob(bytes: Uint8Array): Promise<string> {
-    const sha256 = sha256Of(requireBlob('bytes', bytes));
+    const sha256 = await hashBlob(requireBlob('bytes', bytes));
     const path = await this.#pathOf(sha256);
     // one that is damaged is replaced
     if ((await this.#hasIntact(path, sha256)) && this.#locked(() => touch(path))) return sha256;
@@ -154,7 +154,7 @@ export class FileVersionStore implements VersionStore {
 
   async #hasIntact(path: string, sha256: string): Promise<boolean> {
     const bytes = await this.#read(path);
-    return bytes !== undefined && sha256Of(bytes) === sha256;
+    return bytes !== undefined && (await hashBlob(bytes)) === sha256;
   }
 
   async #removeAbandoned(): Promise<void> {

@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { LorakeetError } from '../errors.js';
 import {
+  hashBlob,
   isHeadName,
   isSha256,
   requireBlob,
@@ -15,7 +16,6 @@ import {
   requireSha256,
   type StoredBlob,
   type StoredHead,
-  sha256Of,
   type VersionStore,
 } from '../versions/version-store.js';
 import type { S3Options } from './s3-client.js';
@@ -44,7 +44,7 @@ export class S3VersionStore implements VersionStore {
 
   /** Without a condition: whoever writes this key writes the same bytes, and one that is damaged is replaced. */
   async putBlob(bytes: Uint8Array): Promise<string> {
-    const sha256 = sha256Of(requireBlob('bytes', bytes));
+    const sha256 = await hashBlob(requireBlob('bytes', bytes));
     await this.#objects.put(BLOBS + sha256, bytes);
     return sha256;
   }

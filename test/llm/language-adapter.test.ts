@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodePeft, encodePeft } from '../../src/formats.js';
 import { pathOf, placeOf, requireAdapterConfig } from '../../src/llm/adapter-config.js';
-import { decodeLanguageAdapter, encodeLanguageAdapter } from '../../src/llm/adapter-file.js';
+import {
+  decodeLanguageAdapter,
+  encodeLanguageAdapter,
+  encodeLanguageAdapterWithPauses,
+} from '../../src/llm/adapter-file.js';
 import type { DecoderModel } from '../../src/llm/decoder/contract.js';
 import { jsDecoder } from '../../src/llm/decoder/js/model.js';
 import { adapterFromModules, createLanguageAdapter, type LanguageAdapter } from '../../src/llm/language-adapter.js';
@@ -61,6 +65,9 @@ describe('an adapter of a language model', () => {
     const state = await adapter.state();
     const decoded = await decodeLanguageAdapter(encodeLanguageAdapter(state, { meta: { note: 'π' } }));
     expect(decoded).toEqual({ state, meta: { note: 'π' } });
+    for (const options of [{}, { dtype: 'BF16', meta: { note: 'π' } }] as const) {
+      expect(await encodeLanguageAdapterWithPauses(state, options)).toEqual(encodeLanguageAdapter(state, options));
+    }
     const half = await decodeLanguageAdapter(encodeLanguageAdapter(state, { dtype: 'BF16' }));
     expect(half.state.parameters).not.toEqual(state.parameters);
     expect(Math.max(...half.state.parameters.map((v, i) => Math.abs(v - state.parameters[i])))).toBeLessThan(0.002);

@@ -52,21 +52,28 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, TensorSource & { data: TensorArray }>,
   options: SafetensorsOptions = {},
 ): Uint8Array {
-  const header = layOut(tensors, options);
-  const start = encodeHeader(header);
-  const parts = [...header.tensors].map(([name, info]) => {
-    const { data } = tensors.get(name) as { data: TensorArray };
-    requireLength(name, info, requirePiece(name, info, data).byteLength);
-    return bytesFromArray(info.dtype, data);
-  });
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, start.length));
-  bytes.set(start);
-  let position = start.length;
+  const parts = safetensorsParts(tensors, options);
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let position = 0;
   for (const part of parts) {
     bytes.set(part, position);
     position += part.length;
   }
   return bytes;
+}
+
+/** The same bytes in their order, tensor by tensor, most of them views of the data. */
+export function safetensorsParts(
+  tensors: ReadonlyMap<string, TensorSource & { data: TensorArray }>,
+  options: SafetensorsOptions = {},
+): Uint8Array[] {
+  const header = layOut(tensors, options);
+  const parts = [...header.tensors].map(([name, info]) => {
+    const { data } = tensors.get(name) as { data: TensorArray };
+    requireLength(name, info, requirePiece(name, info, data).byteLength);
+    return bytesFromArray(info.dtype, data);
+  });
+  return [encodeHeader(header), ...parts];
 }
 
 function layOut(tensors: ReadonlyMap<string, TensorSource>, options: SafetensorsOptions): SafetensorsHeader {

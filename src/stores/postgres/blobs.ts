@@ -2,11 +2,11 @@
 import { LorakeetError } from '../../errors.js';
 import {
   type BlobStore,
+  hashBlob,
   requireBlob,
   requireDate,
   requireSha256,
   type StoredBlob,
-  sha256Of,
 } from '../../versions/version-store.js';
 import type { PostgresDatabase } from './database.js';
 
@@ -28,7 +28,7 @@ export class PostgresBlobs implements BlobStore {
 
   /** In one statement if it is one chunk. A blob that lacks chunks gets them; one that is damaged is replaced. */
   async putBlob(bytes: Uint8Array): Promise<string> {
-    const sha256 = sha256Of(requireBlob('bytes', bytes));
+    const sha256 = await hashBlob(requireBlob('bytes', bytes));
     const key = Buffer.from(sha256, 'hex');
     const mend = `
       ON CONFLICT (sha256, starts_at) DO UPDATE SET bytes = excluded.bytes WHERE chunk.bytes <> excluded.bytes`;

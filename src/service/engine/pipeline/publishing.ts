@@ -2,7 +2,8 @@
 import { CONFIG_FILE, WEIGHTS_FILE } from '../../../adapter/formats/peft-reader.js';
 import { encodePeft } from '../../../adapter/formats/peft-writer.js';
 import { LorakeetError } from '../../../errors.js';
-import { encodeLanguageAdapter, type LanguageAdapter } from '../../../llm/index.js';
+import { encodeLanguageAdapterWithPauses } from '../../../llm/adapter-file.js';
+import type { LanguageAdapter } from '../../../llm/index.js';
 import type { TrainingResult } from '../operations.js';
 import type { ServiceParts } from '../parts.js';
 import { evidenceOf } from './gate.js';
@@ -16,12 +17,13 @@ export async function publishTrained(parts: ServiceParts, adapter: LanguageAdapt
   const { result, baseModel, plan, payload, importance } = trained;
   const { targets, steps, parameters, fisher, anchor } = await adapter.state();
   const state = { targets, steps, parameters, ...(fisher && { fisher }), ...(anchor && { anchor }) };
+  const bytes = await encodeLanguageAdapterWithPauses(state);
   const peft = encodePeft(await adapter.modules(), { baseModel: baseModel.name, taskType: 'CAUSAL_LM' });
   const fisherParent = importance.fisherVersion && `${fisherVersionsOf(parts).adapter}@${importance.fisherVersion}`;
   const given = payload.kind === 'train' ? payload.request.validationMetrics : undefined;
   const { version } = await parts.versions.publish({
     key: trained.job.id,
-    files: { [ADAPTER_FILE]: encodeLanguageAdapter(state), [CONFIG_FILE]: peft.config, [WEIGHTS_FILE]: peft.weights },
+    files: { [ADAPTER_FILE]: bytes, [CONFIG_FILE]: peft.config, [WEIGHTS_FILE]: peft.weights },
     parents: [result.startVersion, fisherParent].filter((parent) => typeof parent === 'string'),
     training: provenanceOf(parts, trained),
     metrics: metricsOf(result, given),
