@@ -3,7 +3,7 @@ export type Child = Node | string | number | null | undefined | false;
 
 type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** `true` is an attribute without a value; false and undefined are none. */
+/** `true` is an attribute without a value, but for aria-…; false and undefined are none. */
 export function el<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},
@@ -11,7 +11,8 @@ export function el<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : String(value));
+    if (value === undefined || value === false) continue;
+    element.setAttribute(name, value === true && !name.startsWith('aria-') ? '' : String(value));
   }
   element.append(...nodesOf(children));
   return element;

@@ -88,6 +88,7 @@ function lastRun({ last_run: run }: TrainingStatus): HTMLElement[] {
       ['Examples', run.dataset_size ?? '–'],
       ['Took', run.duration_seconds === undefined ? '–' : formatSeconds(run.duration_seconds)],
     ]),
+    ...(run.notes ?? []).map((text) => el('p', { class: 'note' }, text)),
   ];
 }
 
