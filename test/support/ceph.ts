@@ -12,7 +12,7 @@ export interface CephGateway {
   /** For @aws-sdk/client-s3. */
   client: { endpoint: string; region: string; credentials: { accessKeyId: string; secretAccessKey: string } };
   /** kill -9 of the gateway; the storage behind it, which is memory here, stays. */
-  kill(): void;
+  kill(): Promise<void>;
   /** Starts it after kill(). */
   restart(): Promise<void>;
   stop(): void;
@@ -36,7 +36,8 @@ export async function startCephGateway(): Promise<CephGateway> {
     spawnSync(SCRIPT, [folder, 'stop']);
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
-  const kill = () => process.kill(Number(readFileSync(join(folder, 'run/client.rgw.a.pid'), 'utf8')), 'SIGKILL');
+  const kill = async () =>
+    void process.kill(Number(readFileSync(join(folder, 'run/client.rgw.a.pid'), 'utf8')), 'SIGKILL');
   const restart = () => startAgain(folder, port);
   const { status, stdout, stderr } = spawnSync(SCRIPT, [folder, String(port), String(monitorPort)], {
     encoding: 'utf8',
