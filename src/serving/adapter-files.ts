@@ -1,12 +1,13 @@
 /** Adapters as files that a server reads: written here, named as the server sees them. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join, posix, relative, resolve, sep } from 'node:path';
 import { MAX_CONFIG_BYTES, parsePeftConfig } from '../adapter/formats/peft-config.js';
 import { CONFIG_FILE, readPeft, WEIGHTS_FILE } from '../adapter/formats/peft-reader.js';
-import { encodePeft, writePeft } from '../adapter/formats/peft-writer.js';
+import { encodePeft } from '../adapter/formats/peft-writer.js';
 import type { LoraModules } from '../adapter/lora-module.js';
 import { fail } from '../checks.js';
 import { LorakeetError } from '../errors.js';
+import { writeAtomically } from '../files/atomic-write.js';
 import { confinePath } from '../files/confined-path.js';
 import { readSmallFile } from '../files/random-access.js';
 import type { DeployRequest } from './driver.js';
@@ -76,21 +77,35 @@ export class AdapterFiles {
     if (modules) await this.writeModules(`${name}/${version}`, modules);
   }
 
-  /** What is there already stays untouched, as a server may be reading it. */
+  /**
+   * What is there already stays untouched, as a server may be reading it, and drivers of several servers that share the folder
+   * may write the same at the same time: each file comes whole, and only other contents are taken away first.
+   */
   async writeModules(name: string, modules: LoraModules): Promise<void> {
-    const path = await this.pathFor(name);
+    const path = await this.pathFor(`${name}/${CONFIG_FILE}`);
     const { config, weights } = encodePeft(modules);
-    const isThere = async (file: string, bytes: Uint8Array) => {
-      const found = await readSmallFile(join(path, file), bytes.length).catch(() => undefined);
-      return found !== undefined && Buffer.compare(found, bytes) === 0;
-    };
-    if ((await isThere(CONFIG_FILE, config)) && (await isThere(WEIGHTS_FILE, weights))) return;
-    await writePeft(path, modules);
+    const before = await readSmallFile(path, MAX_CONFIG_BYTES).catch(() => undefined);
+    const isComplete = before !== undefined && Buffer.compare(before, config) === 0;
+    const weightsPath = join(dirname(path), WEIGHTS_FILE);
+    const found = await readSmallFile(weightsPath, weights.length).catch(() => undefined);
+    const hasWeights = found !== undefined && Buffer.compare(found, weights) === 0;
+    if (isComplete && hasWeights) return;
+    if (before !== undefined && !isComplete) await removeFile(path);
+    if (!hasWeights) await writeAtomically(weightsPath, (append) => append(weights));
+    if (!isComplete) await writeAtomically(path, (append) => append(config));
   }
 
   #requireFolder(): string {
     if (this.#folder !== undefined) return this.#folder;
     return fail('ERR_INVALID_CONFIG', 'options.folder', undefined, 'a folder, where adapters come as modules');
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await rm(path, { force: true });
+  } catch (cause) {
+    throw new LorakeetError('ERR_FILE_ACCESS', `${path}: cannot be replaced (${cause})`, { cause });
   }
 }
 

@@ -138,6 +138,15 @@ describe('activation', () => {
     expect(server.requests.filter((route) => route.startsWith('POST'))).toEqual([]);
   });
 
+  it('brings many replicas that share the folder of versions to each version, every time', async () => {
+    const servers = await Promise.all(Array.from({ length: 6 }, () => startVllm()));
+    const { service } = await openWithServers(servers);
+    for (const adapterVersion of ['v1.0', 'v1.1', 'v1.2', 'v1.3']) {
+      const { status } = await service.activate({ adapterVersion }, caller);
+      expect(status.serving.map(({ version }) => version)).toEqual(servers.map(() => adapterVersion));
+    }
+  });
+
   it('of many at once makes one after the other, and ends with all saying the same', async () => {
     const { server, service, versions } = await open();
     const numbers = ['v1.0', 'v1.1', 'v1.2', 'v1.3', 'v1.0', 'v1.2'];
