@@ -45,7 +45,12 @@ beforeAll(() => {
 afterAll(() => rmSync(join(folder, '..'), { recursive: true, force: true }));
 
 const open = (overrides: Record<string, unknown> = {}) =>
-  openParts({ 'service.allowedFolders': [folder], 'golden.suite': join(folder, 'suite.ndjson'), ...overrides });
+  openParts({
+    'service.allowedFolders': [folder],
+    'golden.suite': join(folder, 'suite.ndjson'),
+    'storage.folder': join(folder, 'storage'),
+    ...overrides,
+  });
 const handle = async <T>(parts: TestParts, job: Job) => (await createJobHandler(parts)(job, openContext())) as T;
 
 describe('a request for training', () => {
