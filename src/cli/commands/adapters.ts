@@ -1,9 +1,9 @@
 /** adapters: the versions of the service's adapter. */
 import type { Command } from 'commander';
-import type { LoraRequest } from '../../service/engine/operations.js';
+import type { LoraRequest, QuarantineRequest } from '../../service/engine/operations.js';
 import { toWire } from '../../service/wire.js';
 import type { Act } from '../program.js';
-import { adapterLines, adapterTable, loraResultLines } from '../render/adapters.js';
+import { adapterLines, adapterTable, loraLines, loraResultLines } from '../render/adapters.js';
 import { addLoraOptions, type LoraOptions, loraRequestOf } from './lora.js';
 
 export function addAdapterCommands(program: Command, act: Act): void {
@@ -32,9 +32,23 @@ export function addAdapterCommands(program: Command, act: Act): void {
       }),
     );
 
+  const isolate = (name: 'quarantine' | 'release', description: string) =>
+    adapters
+      .command(`${name} <version>`)
+      .description(description)
+      .requiredOption('--reason <text>', 'for the audit trail')
+      .action(
+        act<Pick<QuarantineRequest, 'reason'>>(async (context, { reason }, [adapterVersion]) => {
+          const status = await context.client()[name]({ adapterVersion, reason }, context);
+          context.print(toWire(status), () => loraLines(status));
+        }),
+      );
+
   list(adapters.command('list'));
   show(adapters.command('show <version>'));
   deploy(adapters.command('deploy <version>'));
+  isolate('quarantine', 'keep a version from being served');
+  isolate('release', 'take a version out of quarantine; it is not approved then');
   // as the original system called them
   list(program.command('list-adapters', { hidden: true }));
   show(program.command('adapter-info <version>', { hidden: true }));

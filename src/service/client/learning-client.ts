@@ -11,6 +11,7 @@ import type {
   LoraResult,
   LoraStatus,
   Overview,
+  QuarantineRequest,
   TrainFileRequest,
   TrainingStatus,
   TrainRequest,
@@ -115,6 +116,14 @@ export class LearningClient {
       LoraResult & { lora: LoraStatus }
     >(path, request, options);
     return { status: lora, fromVersion, toVersion, durationMs, targetMs, withinTarget } satisfies LoraResult;
+  }
+
+  quarantine({ adapterVersion, reason }: QuarantineRequest, options?: CallOptions): Promise<LoraStatus> {
+    return this.#post(`/adapters/${encodeURIComponent(adapterVersion)}/quarantine`, { reason }, options);
+  }
+
+  release({ adapterVersion, reason }: QuarantineRequest, options?: CallOptions): Promise<LoraStatus> {
+    return this.#post(`/adapters/${encodeURIComponent(adapterVersion)}/release`, { reason }, options);
   }
 
   loraStatus(options?: CallOptions): Promise<LoraStatus> {

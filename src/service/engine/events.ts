@@ -29,7 +29,7 @@ export interface FisherEnd {
   durationSeconds: number;
 }
 
-export type LoraOperation = 'activate' | 'enable' | 'disable' | 'rollback' | 'promote';
+export type LoraOperation = 'activate' | 'enable' | 'disable' | 'rollback' | 'promote' | 'quarantine' | 'release';
 
 /** One operation that ended; `code` is that of the error with which it was refused or failed. */
 export interface LoraEnd {

@@ -197,6 +197,14 @@ class Service implements operations.LearningService {
     return this.#run(({ lora }) => lora.promote(request, caller));
   }
 
+  quarantine(request: operations.QuarantineRequest, caller: Caller) {
+    return this.#run(({ lora }) => lora.quarantine(request, caller));
+  }
+
+  release(request: operations.QuarantineRequest, caller: Caller) {
+    return this.#run(({ lora }) => lora.release(request, caller));
+  }
+
   appendFeedback(rows: readonly FeedbackInput[]) {
     return this.#run(async ({ parts }) => {
       const appended = await parts.feedback.append(rows);

@@ -9,9 +9,9 @@ import { ACTIVE } from '../../versions/head.js';
 import type { VersionMove } from '../../versions/rules.js';
 import type { ServiceConfig } from '../config/keys.js';
 import type { LoraOperation, ServiceEvents } from './events.js';
-import { type AuditedRequest, requireLoraRequest } from './lora-requests.js';
+import { type AuditedRequest, requireLoraRequest, requireQuarantineRequest } from './lora-requests.js';
 import { LoraHistory, statusOf } from './lora-status.js';
-import type { Caller, LoraRequest, LoraResult, LoraStatus, ServingReport } from './operations.js';
+import type { Caller, LoraRequest, LoraResult, LoraStatus, QuarantineRequest, ServingReport } from './operations.js';
 import type { BaseModel } from './parts.js';
 import { Remembered } from './remembered.js';
 import type { Reached, Replica } from './replica.js';
@@ -63,11 +63,15 @@ export class LoraControl {
   }
 
   promote(request: LoraRequest, caller: Caller): Promise<LoraStatus> {
-    return this.#tell(
-      'promote',
-      () => this.#inTurn(() => this.#promote(request, caller)),
-      (status) => status,
-    );
+    return this.#tell('promote', () => this.#inTurn(() => this.#promote(request, caller)), ofStatus);
+  }
+
+  quarantine(request: QuarantineRequest, caller: Caller): Promise<LoraStatus> {
+    return this.#tell('quarantine', () => this.#inTurn(() => this.#isolate('quarantine', request, caller)), ofStatus);
+  }
+
+  release(request: QuarantineRequest, caller: Caller): Promise<LoraStatus> {
+    return this.#tell('release', () => this.#inTurn(() => this.#isolate('release', request, caller)), ofStatus);
   }
 
   async loraStatus(): Promise<LoraStatus> {
@@ -140,6 +144,18 @@ export class LoraControl {
     const { override: _, ...audit } = options;
     const { versions } = this.#parts;
     await versions.promote(await versions.resolve(version as string), audit);
+    return this.loraStatus();
+  }
+
+  /** Whether a version may be served; what is served stays, as the active version cannot go into quarantine. */
+  async #isolate(
+    operation: 'quarantine' | 'release',
+    request: QuarantineRequest,
+    caller: Caller,
+  ): Promise<LoraStatus> {
+    const { version, actor, reason } = requireQuarantineRequest(request, caller);
+    const { versions } = this.#parts;
+    await versions[operation](await versions.resolve(version), { actor, reason });
     return this.loraStatus();
   }
 
@@ -262,6 +278,7 @@ export class LoraControl {
 }
 
 const ofResult = ({ status }: LoraResult) => status;
+const ofStatus = (status: LoraStatus) => status;
 
 function isUnreached({ error }: Reached): boolean {
   return error instanceof LorakeetError && UNREACHED.includes(error.code);

@@ -230,6 +230,12 @@ export interface LoraRequest {
   expect?: string | null;
 }
 
+export interface QuarantineRequest {
+  /** A version or an alias. */
+  adapterVersion: string;
+  reason: string;
+}
+
 /** What an activation, a rollback, or the kill switch has led to. Replicas that could not be reached are in `serving`. */
 export interface LoraResult {
   status: LoraStatus;
@@ -338,6 +344,10 @@ export interface LearningService {
   rollback(request: LoraRequest, caller: Caller): Promise<LoraResult>;
   /** known-good := the version. */
   promote(request: LoraRequest & { adapterVersion: string }, caller: Caller): Promise<LoraStatus>;
+  /** Keeps a version from being served. Rejects with ERR_VERSION_NOT_FOUND, ERR_VERSION_IN_USE for the active one. */
+  quarantine(request: QuarantineRequest, caller: Caller): Promise<LoraStatus>;
+  /** Takes a version out of quarantine; it is not approved then. Rejects with ERR_VERSION_NOT_FOUND. */
+  release(request: QuarantineRequest, caller: Caller): Promise<LoraStatus>;
 
   /** Resolves when the rows are durable. */
   appendFeedback(rows: readonly FeedbackInput[]): Promise<AppendedFeedback>;

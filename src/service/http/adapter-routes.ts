@@ -2,7 +2,7 @@
 import type { LoraResult } from '../engine/operations.js';
 import { adapterDetails, adapterList, deployed, loraResult, loraStatus } from './answers.js';
 import type { ProblemCode } from './problems.js';
-import { deployRequest, loraRequest, loraVersionRequest, versionPath } from './requests.js';
+import { deployRequest, loraRequest, loraVersionRequest, quarantineRequest, versionPath } from './requests.js';
 import { route } from './route.js';
 
 const ACTIVATION: readonly ProblemCode[] = [
@@ -49,6 +49,30 @@ export const ADAPTER_ROUTES = [
       const request = { reason, ...body, adapterVersion: path.version };
       return deployOf(await service.activate(request, caller), path.version);
     },
+  }),
+  route({
+    method: 'POST',
+    url: '/adapters/:version/quarantine',
+    summary: 'Keep a version from being served',
+    scope: 'operate',
+    timeLimit: 'serving',
+    path: versionPath,
+    body: quarantineRequest,
+    answer: loraStatus,
+    problems: ['ERR_VERSION_NOT_FOUND', 'ERR_VERSION_IN_USE'],
+    run: ({ service, path, body, caller }) => service.quarantine({ adapterVersion: path.version, ...body }, caller),
+  }),
+  route({
+    method: 'POST',
+    url: '/adapters/:version/release',
+    summary: 'Take a version out of quarantine; it is not approved then',
+    scope: 'operate',
+    timeLimit: 'serving',
+    path: versionPath,
+    body: quarantineRequest,
+    answer: loraStatus,
+    problems: ['ERR_VERSION_NOT_FOUND'],
+    run: ({ service, path, body, caller }) => service.release({ adapterVersion: path.version, ...body }, caller),
   }),
   route({
     method: 'GET',

@@ -169,6 +169,28 @@ describe('activation', () => {
   });
 });
 
+describe('quarantine', () => {
+  it('keeps a version from being served until it is released, and then only an override serves it', async () => {
+    const { service } = await open();
+    await service.activate({ adapterVersion: 'v1.1' }, caller);
+    const [active, other] = ['v1.1', 'v1.0'].map((adapterVersion) => ({ adapterVersion, reason: 'complaints' }));
+    await expect(service.quarantine(active, caller)).rejects.toEqual(coded('ERR_VERSION_IN_USE'));
+    expect(await service.quarantine(other, caller)).toMatchObject({ active: 'v1.1', quarantined: ['v1.0'] });
+    await expect(service.activate({ adapterVersion: 'v1.0' }, caller)).rejects.toEqual(coded('ERR_VERSION_QUARANTINED'));
+    const released = await service.release({ ...other, reason: 'judged again' }, caller);
+    expect(released).toMatchObject({ active: 'v1.1', quarantined: [] });
+    expect(released.history[0]).toMatchObject({ operation: 'release', version: 'v1.0', reason: 'judged again' });
+    await expect(service.activate({ adapterVersion: 'v1.0' }, caller)).rejects.toEqual(coded('ERR_VERSION_UNAPPROVED'));
+    const request = { adapterVersion: 'v1.0', reason: 'judged by hand', override: true };
+    expect(await service.activate(request, caller)).toMatchObject({ toVersion: 'v1.0' });
+    for (const wrong of [{ adapterVersion: 'v1.0' }, { ...other, override: true }, { ...other, reason: ' ' }]) {
+      await expect(service.release(wrong as never, caller)).rejects.toMatchObject({
+        code: expect.stringMatching(/^ERR_INVALID_(ARGUMENT|CONFIG)$/),
+      });
+    }
+  });
+});
+
 describe('rollback', () => {
   it('goes to known-good, else to previous, and never to what it left', async () => {
     const { server, service } = await open();

@@ -166,6 +166,18 @@ const CASES: readonly Case[] = [
     ...{ unknown: { path: '/adapters/v404/deploy' }, conflict: { path: '/adapters/v409/deploy' } },
     asks: ['activate', { reason: 'manual_deploy', expect: null, adapterVersion: 'v1.1' }, caller],
   },
+  ...(['quarantine', 'release'] as const).map(
+    (method): Case => ({
+      ...{ route: `POST /adapters/v1.1/${method}`, scope: 'operate', body: { reason: 'judged again' } },
+      wrong: [
+        [{}, 'reason'],
+        [{ reason: '' }, 'reason'],
+        [{ reason: 'x', override: true }, 'override'],
+      ],
+      ...{ unknown: { path: `/adapters/v404/${method}` }, conflict: { path: `/adapters/v409/${method}` } },
+      asks: [method, { adapterVersion: 'v1.1', reason: 'judged again' }, caller],
+    }),
+  ),
   { route: 'GET /lora/status', scope: 'read', asks: ['loraStatus'] },
   ...(['activate', 'enable', 'promote'] as const).map(
     (method): Case => ({

@@ -161,6 +161,8 @@ export function stubService(overrides: Partial<LearningService> = {}): StubServi
     disable: change,
     rollback: change,
     promote: async (request) => (await change(request)).status,
+    quarantine: async (request) => (await change(request)).status,
+    release: async (request) => (await change(request)).status,
     appendFeedback: async (rows) => ({ ids: rows.map(({ id }, i) => id ?? `row-${i}`), added: rows.length }),
     countFeedback: async () => ({ total: 1, byType: { thumbs_up: 1 }, byIntent: {}, byProject: {} }),
     feedback: async () => ({

@@ -10,6 +10,7 @@ export interface Actions {
   cancel(job: Job): void;
   deploy(adapter: AdapterSummary): void;
   promote(version: string): void;
+  release(version: string): void;
   disable(): void;
   enable(): void;
   rollback(): void;
@@ -98,6 +99,14 @@ export function createActions(state: State, changed: (message: string) => void):
       void ask(question, async ({ reason }) => {
         await change('lora/promote', { adapter_version: version, reason });
         changed(`${version} is known good.`);
+      });
+    },
+
+    release(version) {
+      const text = [`${version} may be deployed again then, as a version that is not approved.`];
+      void ask({ title: `Release ${version}?`, text, fields: [REASON], confirm: 'Release' }, async ({ reason }) => {
+        await change(`${path(version)}/release`, { reason });
+        changed(`${version} is out of quarantine.`);
       });
     },
 

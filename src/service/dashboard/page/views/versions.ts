@@ -25,12 +25,13 @@ export function versionsView(actions: Actions, show: (version: string) => void):
     let adapter: AdapterSummary | undefined;
     const cells = COLUMNS.slice(1, -1).map((name) => el('td', { class: name.split('|')[1] }));
     const deploy = button('Deploy…', () => adapter && actions.deploy(adapter), { 'aria-label': `Deploy ${version}` });
+    const release = button('Release…', () => actions.release(version), { 'aria-label': `Release ${version}` });
     const results = button('Results', () => show(version), { 'aria-label': `Golden results of ${version}` });
     const aliases = el('span', { class: 'badges' });
     const author = el('span', { class: 'note' });
     const name = el('th', { scope: 'row' }, el('span', {}, version), aliases, author);
     return {
-      element: el('tr', {}, name, ...cells, el('td', { class: 'buttons' }, deploy, results)),
+      element: el('tr', {}, name, ...cells, el('td', { class: 'buttons' }, deploy, release, results)),
       update(item) {
         adapter = item;
         const [gate, made, size] = cells;
@@ -41,6 +42,8 @@ export function versionsView(actions: Actions, show: (version: string) => void):
         fill(made, instant(item.created_at));
         fill(size, formatBytes(item.size_bytes));
         permit(deploy, state && deployRefusal(state, item));
+        release.hidden = !item.quarantined;
+        permit(release, state && refusal(state));
       },
     };
   }
