@@ -148,11 +148,7 @@ export class LoraControl {
   }
 
   /** Whether a version may be served; what is served stays, as the active version cannot go into quarantine. */
-  async #isolate(
-    operation: 'quarantine' | 'release',
-    request: QuarantineRequest,
-    caller: Caller,
-  ): Promise<LoraStatus> {
+  async #isolate(operation: 'quarantine' | 'release', request: QuarantineRequest, caller: Caller): Promise<LoraStatus> {
     const { version, actor, reason } = requireQuarantineRequest(request, caller);
     const { versions } = this.#parts;
     await versions[operation](await versions.resolve(version), { actor, reason });

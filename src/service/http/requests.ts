@@ -108,7 +108,10 @@ export const loraVersionRequest = named(
   z.strictObject({ adapter_version: about('A version or an alias.', name), ...lora }),
 );
 
-export const quarantineRequest = named('QuarantineRequest', z.strictObject({ reason: about('For the audit trail.', name) }));
+export const quarantineRequest = named(
+  'QuarantineRequest',
+  z.strictObject({ reason: about('For the audit trail.', name) }),
+);
 
 const message = z.strictObject({ role: name, content: text });
 

@@ -176,7 +176,9 @@ describe('quarantine', () => {
     const [active, other] = ['v1.1', 'v1.0'].map((adapterVersion) => ({ adapterVersion, reason: 'complaints' }));
     await expect(service.quarantine(active, caller)).rejects.toEqual(coded('ERR_VERSION_IN_USE'));
     expect(await service.quarantine(other, caller)).toMatchObject({ active: 'v1.1', quarantined: ['v1.0'] });
-    await expect(service.activate({ adapterVersion: 'v1.0' }, caller)).rejects.toEqual(coded('ERR_VERSION_QUARANTINED'));
+    await expect(service.activate({ adapterVersion: 'v1.0' }, caller)).rejects.toEqual(
+      coded('ERR_VERSION_QUARANTINED'),
+    );
     const released = await service.release({ ...other, reason: 'judged again' }, caller);
     expect(released).toMatchObject({ active: 'v1.1', quarantined: [] });
     expect(released.history[0]).toMatchObject({ operation: 'release', version: 'v1.0', reason: 'judged again' });
