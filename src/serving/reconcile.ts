@@ -33,7 +33,12 @@ const MAX_ROUNDS = 20;
 export async function reconcile(
   versions: AdapterVersions,
   driver: ServingDriver,
-  { name = versions.adapter, load = sourceOf, adapters = true, ...options }: ReconcileOptions = {},
+  {
+    name = versions.adapter,
+    load = (version) => sourceOf(version),
+    adapters = true,
+    ...options
+  }: ReconcileOptions = {},
 ): Promise<Reconciled> {
   const wantedBy = (state: VersionState) => (adapters ? activeOf(state) : null);
   let changed = false;
@@ -62,14 +67,18 @@ export async function reconcile(
 }
 
 /**
- * The modules of a version with the files of a PEFT folder, else the bytes of its adapter.bin. Rejects with
- * ERR_FORMAT_UNSUPPORTED for a version with neither, and as decodePeft.
+ * The modules of a version with the files of a PEFT folder, else the bytes of its adapter.bin; `exact`: the other way round,
+ * for drivers that take bytes, as a PEFT folder has the scale of alpha / rank folded in. Rejects with ERR_FORMAT_UNSUPPORTED
+ * for a version with neither, and as decodePeft.
  */
-export async function sourceOf({ version, files }: LoadedVersion): Promise<AdapterSource> {
+export async function sourceOf(
+  { version, files }: LoadedVersion,
+  { exact = false }: { exact?: boolean } = {},
+): Promise<AdapterSource> {
   const [config, weights] = [files.get('adapter_config.json'), files.get('adapter_model.safetensors')];
-  if (config && weights) return { modules: (await decodePeft({ config, weights })).modules };
   const bytes = files.get('adapter.bin');
-  if (bytes) return { bytes };
+  if (bytes && (exact || !(config && weights))) return { bytes };
+  if (config && weights) return { modules: (await decodePeft({ config, weights })).modules };
   const expected = 'adapter.bin, or adapter_config.json and adapter_model.safetensors';
   const got = [...files.keys()].join(', ');
   throw new LorakeetError('ERR_FORMAT_UNSUPPORTED', `the files of ${version}: got ${got}, expected ${expected}`);

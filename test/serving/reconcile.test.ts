@@ -150,6 +150,11 @@ describe('reconcile', () => {
     await expect(unreadable).rejects.toMatchObject({ code: 'ERR_FORMAT_UNSUPPORTED' });
     await versions.publish({ files: { 'adapter.bin': new Uint8Array(3) } });
     expect(await sourceOf(await versions.load('v1.4'))).toEqual({ bytes: new Uint8Array(3) });
+    const folder = Object.fromEntries((await versions.load('v1.0')).files);
+    await versions.publish({ files: { ...folder, 'adapter.bin': new Uint8Array(3) } });
+    const both = await versions.load('v1.5');
+    expect(Object.keys(await sourceOf(both))).toEqual(['modules']);
+    expect(await sourceOf(both, { exact: true })).toEqual({ bytes: new Uint8Array(3) });
   });
 
   it('brings many drivers of one server to the same, whatever happens in between', async () => {

@@ -2,7 +2,7 @@
 import { LorakeetError } from '../../errors.js';
 import type { Logger } from '../../logger.js';
 import type { OperationOptions, ServingDriver, ServingStatus } from '../../serving/driver.js';
-import { reconcile } from '../../serving/reconcile.js';
+import { type ReconcileOptions, reconcile, sourceOf } from '../../serving/reconcile.js';
 import { Reconciler } from '../../serving/reconciler.js';
 import type { AdapterVersions } from '../../versions/adapter-versions.js';
 import type { ServiceConfig } from '../config/keys.js';
@@ -17,15 +17,17 @@ export interface Reached {
 export class Replica {
   readonly #driver: ServingDriver;
   readonly #versions: AdapterVersions;
-  readonly #adapters: boolean;
+  readonly #reconciling: Pick<ReconcileOptions, 'adapters' | 'load'>;
   readonly #reconciler: Reconciler;
 
   constructor(driver: ServingDriver, versions: AdapterVersions, { lora, serving }: ServiceConfig, logger: Logger) {
     this.#driver = driver;
     this.#versions = versions;
-    this.#adapters = lora.enabled;
+    // what the gate has judged, to the bit
+    const exact = serving.driver === 'in-process';
+    this.#reconciling = { adapters: lora.enabled, load: (version) => sourceOf(version, { exact }) };
     const [everyMs, timeoutMs] = [serving.reconcileSeconds * 1000, serving.timeoutSeconds * 1000];
-    this.#reconciler = new Reconciler(versions, driver, { everyMs, timeoutMs, adapters: lora.enabled, logger });
+    this.#reconciler = new Reconciler(versions, driver, { everyMs, timeoutMs, ...this.#reconciling, logger });
   }
 
   get target(): string {
@@ -44,7 +46,7 @@ export class Replica {
   /** To what the store says now. The three below never reject. */
   async bring(options: OperationOptions): Promise<Reached> {
     const reached = await this.#reach(options, async () => {
-      const { status } = await reconcile(this.#versions, this.#driver, { ...options, adapters: this.#adapters });
+      const { status } = await reconcile(this.#versions, this.#driver, { ...options, ...this.#reconciling });
       return status;
     });
     if (!(reached.error instanceof LorakeetError) || reached.error.code !== 'ERR_SERVING_MISMATCH') return reached;

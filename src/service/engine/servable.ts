@@ -24,7 +24,7 @@ export async function requireServable(
     const what = `${version}: it was made for ${baseModel.name} (${baseModel.sha256})`;
     throw new LorakeetError('ERR_ADAPTER_MISMATCH', `${what}, expected ${model.name} (${hash})`);
   }
-  const { bytes } = await sourceOf(loaded);
+  const { bytes } = await sourceOf(loaded, { exact: driver === 'in-process' });
   if (bytes && driver !== 'in-process') {
     const expected = `adapter_config.json and adapter_model.safetensors, which ${driver} takes`;
     throw new LorakeetError('ERR_FORMAT_UNSUPPORTED', `${version}: got adapter.bin alone, expected ${expected}`);

@@ -5,6 +5,8 @@ import { silentLogger } from '../../../src/logger.js';
 import { HealthChecks, type HealthParts } from '../../../src/service/engine/health.js';
 import { startHousekeeping } from '../../../src/service/engine/housekeeping.js';
 import { openLearningService, SqliteFeedbackStore, SqliteJobQueue } from '../../../src/service/index.js';
+import { MemoryVersionStore } from '../../../src/stores/memory.js';
+import { AdapterVersions } from '../../../src/versions/index.js';
 import { coded } from '../../personalization/samples.js';
 import { ManualClock } from '../jobs/manual-clock.js';
 import { caller, configOf, modulesOf, newFolder, openService, openVersions, peftFiles } from './fixtures.js';
@@ -135,11 +137,37 @@ describe('housekeeping', () => {
       return 1;
     };
     const config = await configOf(newFolder(), { 'jobs.historyDays': 31 });
-    const parts = { config, queue: { deleteFinished }, clock, logger: silentLogger };
+    const parts = {
+      config,
+      queue: { deleteFinished },
+      versionStore: new MemoryVersionStore(),
+      clock,
+      logger: silentLogger,
+    };
     const stop = startHousekeeping(parts as never);
     await clock.advance(2 * 3_600_000);
     await stop();
     await clock.advance(24 * 3_600_000);
     expect(befores).toEqual(['2026-05-01T00:00:00.000Z', '2026-05-01T01:00:00.000Z', '2026-05-01T02:00:00.000Z']);
+  });
+
+  it('removes what nothing in the store of versions has pointed to for a week', async () => {
+    const store = new MemoryVersionStore();
+    const versions = new AdapterVersions(store, 'default');
+    const published = await versions.publish({ files: { 'adapter.bin': new Uint8Array(3) } });
+    const checkpoint = await store.putBlob(new Uint8Array(5));
+    const config = await configOf(newFolder());
+    const queue = { deleteFinished: async () => 0 };
+    for (const [days, kept] of [
+      [6, true],
+      [8, false],
+    ] as const) {
+      const clock = new ManualClock(Date.now() + days * 24 * 3_600_000);
+      const stop = startHousekeeping({ config, queue, versionStore: store, clock, logger: silentLogger } as never);
+      await clock.advance(3_600_000);
+      await stop();
+      expect((await store.getBlob(checkpoint)) !== undefined).toBe(kept);
+    }
+    expect((await versions.load(published.version)).files.size).toBe(1);
   });
 });
