@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "layer_memory.h"
 #include "spread.h"
 #include "steps.h"
 
@@ -16,12 +17,10 @@ constexpr size_t kHeadRows = 128, kHeadRowsRecomputing = 32;
 
 }  // namespace
 
-// Which layers have memory of their own: those that are kept whole. Of the others, what enters them is kept if it is to
-// be computed again, and all else lies in one state that they share.
 void PassMemory::lay_out(Carver& carver, const Model& model, const Targets* targets, const PassSize& size) {
   const auto& config = model.config;
   const size_t rows = size.tokens, hidden = config.hidden_size, width = config.intermediate_size;
-  const size_t q_width = model.query_width(), k_width = model.key_width(), half = config.head_dim / 2;
+  const size_t half = config.head_dim / 2;
   const uint32_t lowest = size.backward ? targets->lowest_layer() : config.layers;
   const auto numbers = [&carver](size_t count, size_t each) { return carver.take<float>(count, each); };
 
@@ -44,33 +43,7 @@ void PassMemory::lay_out(Carver& carver, const Model& model, const Targets* targ
   lora = numbers(hidden_numbers, 1);
   dropped = size.dropout ? numbers(rows, targets->widest()) : nullptr;
 
-  const auto place_state = [&] {
-    LayerState state{};
-    state.input = state.middle = output;
-    state.q_plain = config.query_key_norms ? numbers(rows, q_width) : nullptr;
-    state.k_plain = config.query_key_norms ? numbers(rows, k_width) : nullptr;
-    state.q = numbers(rows, q_width);
-    state.k = numbers(rows, k_width);
-    state.v = numbers(rows, k_width);
-    state.log_sums = numbers(rows, config.heads);
-    state.attended = numbers(rows, q_width);
-    state.gate = numbers(rows, width);
-    state.up = numbers(rows, width);
-    return state;
-  };
-  const bool all_kept = size.backward && !size.recompute;
-  LayerState shared{};
-  if (!all_kept) shared = place_state();
-  float* const middle = size.recompute ? numbers(rows, hidden) : nullptr;
-  for (uint32_t layer = config.layers; layer-- > lowest;) {
-    layers[layer] = all_kept ? place_state() : shared;
-    layers[layer].input = numbers(rows, hidden);
-    layers[layer].middle = all_kept ? numbers(rows, hidden) : middle;
-  }
-  for (uint32_t layer = 0; layer < lowest; layer++) {
-    layers[layer] = all_kept ? layers[lowest] : shared;
-    layers[layer].input = layers[layer].middle = output;
-  }
+  place_layers(carver, config, size, lowest, output, layers);
 
   // Working memory that is never needed at the same time lies in the same place.
   const size_t mark = carver.mark();
@@ -82,17 +55,7 @@ void PassMemory::lay_out(Carver& carver, const Model& model, const Targets* targ
   head.logits = numbers(head.chunk, config.vocab_size);
   if (!size.backward) return;
   carver.rewind(mark);
-  back.normed = normed;
-  back.d_normed = numbers(rows, hidden);
-  back.back = numbers(hidden_numbers, 1);
-  const size_t feed_forward = carver.mark();
-  back.d_gate = numbers(rows, width);
-  back.d_up = numbers(rows, width);
-  carver.rewind(feed_forward);
-  back.d_attended = numbers(rows, q_width);
-  back.dq = numbers(rows, q_width);
-  back.dk = numbers(rows, k_width);
-  back.dv = numbers(rows, k_width);
+  back = place_layer_back(carver, config, rows, normed, hidden_numbers);
 }
 
 uint64_t lorakeet::pass_bytes(const Model& model, const Targets& targets, const PassSize& size) {
