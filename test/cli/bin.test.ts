@@ -35,7 +35,7 @@ describe('the program that package.json names', () => {
     writeFileSync(join(folder, 'rows.jsonl'), rows.join(''));
     const program = `'${process.execPath}' '${main}'`;
     const store = `--set storage.folder='${folder}'`;
-    const script = `${program} feedback import rows.jsonl ${store} && { ${program} feedback export ${store}; echo "code $?" >&2; } | head -n 1`;
+    const script = `${program} feedback import rows.jsonl ${store} && { ${program} feedback export ${store}; echo "code $?" >&2; } | { read -r line; echo "$line"; }`;
     const ran = spawnSync('sh', ['-c', script], { encoding: 'utf8', cwd: folder });
     expect(ran.stdout.split('\n').filter((line) => line.startsWith('{'))).toHaveLength(1);
     expect(ran.stderr).toEqual(expect.stringMatching(/^(import \d+% \d+ lines\n)+code 0\n$/));

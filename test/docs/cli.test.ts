@@ -75,7 +75,7 @@ describe('the commands of docs/cli.md', () => {
   });
 
   // what needs a version, the JavaScript decoder would train for minutes
-  const isQuick = (line: string) => !onlyJavaScript || !/ (train|deploy) /.test(line);
+  const isQuick = (line: string) => !onlyJavaScript || !/ (train|deploy|disable) /.test(line);
   it.each(lines.filter(isQuick))('%s', async (line) => {
     const [program, ...args] = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain);
     expect(program).toBe('lorakeet');
