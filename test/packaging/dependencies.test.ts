@@ -9,8 +9,6 @@ const names = (section: string) => Object.keys(manifest[section] ?? {}).sort();
 
 /** Used without an import: run as a command, read by the C++ build, or ambient types. */
 const TOOLS = [
-  // to be imported by the service's dashboard and benchmarks, which are being made
-  ...['@types/autocannon', 'autocannon', 'playwright-core'],
   '@biomejs/biome',
   '@types/cli-progress',
   '@types/node',
